@@ -11,7 +11,7 @@ Method names follow KubeVirt's handler-launcher service where an equivalent exis
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 import msgspec
 from msgspec import field
@@ -26,7 +26,7 @@ SOCKET_NAME = "launcher-sock"
 """File name of the launcher's socket in the pod's `sockets` volume; it appears when the launcher is ready."""
 
 
-class Method(str, Enum):
+class Method(StrEnum):
     """What virt-handler may ask. Every method is idempotent: asking again after a lost answer is safe."""
 
     HELLO = "Hello"  # params: Hello -> Hello
@@ -39,7 +39,7 @@ class Method(str, Enum):
     GET_DOMAIN = "GetDomain"  # -> DomainStatus
 
 
-class DomainState(str, Enum):
+class DomainState(StrEnum):
     """Life-cycle states of a domain, in KubeVirt's spelling of libvirt's states."""
 
     NO_STATE = "NoState"
@@ -52,7 +52,7 @@ class DomainState(str, Enum):
     PM_SUSPENDED = "PMSuspended"
 
 
-class StateReason(str, Enum):
+class StateReason(StrEnum):
     """Why a domain is in its state (libvirt's reasons, KubeVirt's spelling)."""
 
     UNKNOWN = "Unknown"

@@ -10,12 +10,14 @@ whole where somebody else may own fields in it: writes are patches.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Generic, TypeVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 import msgspec
 from msgspec import field
 
-Time = str
+from edgevirt.api.schema import ATOMIC, REQUIRED, Schema
+
+Time = Annotated[str, Schema(format="date-time")]
 """RFC 3339 time in UTC, second resolution ("2026-01-02T03:04:05Z"); "" when absent."""
 
 Duration = str
@@ -27,8 +29,17 @@ Quantity = str | int | float
 IntOrString = int | str
 
 
+class _KeywordOnly(msgspec.StructMeta):
+    """msgspec inherits every option of a Struct except `kw_only`; this makes it hold for subclasses too."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> _KeywordOnly:
+        return super().__new__(mcls, name, bases, namespace, **{"kw_only": True, **options})
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-class Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+class Struct(msgspec.Struct, metaclass=_KeywordOnly, frozen=True, omit_defaults=True, rename="camel"):
     """Base of every API type: immutable, keyword-only, camelCase on the wire, defaults omitted."""
 
 
@@ -70,13 +81,15 @@ class ObjectMeta(Struct):
 
 
 class LabelSelectorRequirement(Struct):
-    key: str = ""
-    operator: str = ""
-    values: tuple[str, ...] = ()
+    key: Annotated[str, REQUIRED] = ""
+    operator: Annotated[str, REQUIRED] = ""
+    values: Annotated[tuple[str, ...], ATOMIC] = ()
 
 
 class LabelSelector(Struct):
-    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+    schema: ClassVar[Schema] = Schema(map_type="atomic")
+
+    match_expressions: Annotated[tuple[LabelSelectorRequirement, ...], ATOMIC] = ()
     match_labels: dict[str, str] = field(default_factory=dict)
 
 
@@ -145,11 +158,11 @@ class KubeObject(Struct):
     metadata: ObjectMeta = field(default_factory=ObjectMeta)
 
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Resource(Generic[T]):
+class Resource(Generic[T_co]):
     """Where a kind is served and which Python type its objects decode to.
 
     `type` is a `KubeObject` subclass, or `dict` for objects that nothing here needs to understand.
@@ -159,7 +172,7 @@ class Resource(Generic[T]):
     version: str
     plural: str
     kind: str
-    type: type[T]
+    type: type[T_co]
     namespaced: bool = True
 
     @property

@@ -1,0 +1,365 @@
+"""Schemas of built-in kinds, derived from their typed classes and the tables of `builtin_facts`.
+
+What Go's decoder does implicitly (reject wrong JSON types, drop nulls, report unknown fields in document
+order) happens here explicitly, on plain JSON objects, so that nothing is lost that the types do not know
+to be lost. Semantic validation of a kind (names, immutability, cross-field rules) is its strategy's.
+"""
+
+from __future__ import annotations
+
+import binascii
+import functools
+from typing import Any
+
+import msgspec
+
+from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.schema import (
+    ATOMIC,
+    OPEN_MAP,
+    SCALAR,
+    Json,
+    SchemaNode,
+    builtin_defaults,
+    child,
+    required,
+    shown,
+    unsupported,
+)
+from edgevirt.engine.apiserver.schema import builtin_facts as facts
+from edgevirt.engine.apiserver.schema.builtin_openapi import definitions
+from edgevirt.engine.apiserver.schema.builtin_types import OBJECT_META, StructType, ValueType, struct_type
+from edgevirt.engine.apiserver.schema.quantities import canonical_number, is_quantity
+from edgevirt.engine.apiserver.schema.timestamps import time_error
+
+
+class BuiltinSchema:
+    """Schema of one built-in kind; see `ObjectSchema` for the contract."""
+
+    def __init__(self, cls: type[msgspec.Struct], group: str, version: str, kind: str) -> None:
+        self._type = struct_type(cls)
+        self._defaults = builtin_defaults.BY_KIND.get((group, kind))
+        self._gvk = {"group": group, "version": version, "kind": kind}
+
+    @property
+    def definition_name(self) -> str:
+        return self._type.definition
+
+    def type_error(self, obj: Json) -> str | None:
+        return struct_error(self._type, obj, ())
+
+    def prune(self, obj: Json) -> list[str]:
+        unknown: list[str] = []
+        prune_struct(self._type, obj, "", unknown)
+        return unknown
+
+    def apply_defaults(self, obj: Json) -> None:
+        if self._defaults is not None:
+            self._defaults(obj)
+
+    def validate(self, obj: Json, old: Json | None = None) -> list[Cause]:
+        causes: list[Cause] = []
+        _check_struct(self._type, obj, "", causes)
+        return causes
+
+    def merge_node(self) -> SchemaNode:
+        return merge_node_of(self._type)
+
+    def openapi_v3(self) -> dict[str, Json]:
+        return definitions(self._type, self._gvk, 3)
+
+    def openapi_v2(self) -> dict[str, Json]:
+        return definitions(self._type, self._gvk, 2)
+
+
+def builtin_schema(cls: type[msgspec.Struct], group: str, version: str, kind: str) -> BuiltinSchema:
+    """The schema of `kind`, whose objects have the shape of `cls`."""
+    return BuiltinSchema(cls, group, version, kind)
+
+
+def metadata_type_error(obj: Json) -> str | None:
+    """Type error in the metadata of an object whose kind has no Go type (a custom resource)."""
+    metadata = obj.get("metadata")
+    if metadata is None:
+        return None
+    if not isinstance(metadata, dict):
+        return f"json: cannot unmarshal {json_type(metadata)} into Go value of type v1.ObjectMeta"
+    return struct_error(OBJECT_META, metadata, ())
+
+
+def prune_metadata(metadata: Any, path: str, unknown: list[str]) -> None:
+    """Prune an ObjectMeta in place; paths of what was dropped are appended to `unknown`."""
+    if isinstance(metadata, dict):
+        prune_struct(OBJECT_META, metadata, path, unknown)
+
+
+# Decoding -----------------------------------------------------------------------------------------------
+
+
+def json_type(value: Any) -> str:
+    """The JSON type of a decoded value in the words of Go's decoder."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case dict():
+            return "object"
+        case _:
+            return "array"
+
+
+def struct_error(struct: StructType, obj: Json, path: tuple[str, ...]) -> str | None:
+    """The first value below `obj` that cannot be decoded into its Go type, as the decoder's message."""
+    for name, value in obj.items():
+        if value is None:
+            continue
+        value_type = struct.fields.get(name)
+        if value_type is not None:
+            problem = _value_error(value_type, value, struct.name, (*path, name))
+            if problem is not None:
+                return problem
+    return None
+
+
+def _value_error(value_type: ValueType, value: Any, owner: str, path: tuple[str, ...]) -> str | None:
+    match value_type.shape:
+        case "string":
+            fits = isinstance(value, str)
+        case "bool":
+            fits = isinstance(value, bool)
+        case "int32":
+            fits = _is_integer(value) and -(2**31) <= value < 2**31
+        case "int64":
+            fits = _is_integer(value) and -(2**63) <= value < 2**63
+        case "double":
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+        case "int-or-string":
+            fits = isinstance(value, str) or (_is_integer(value) and -(2**31) <= value < 2**31)
+        case "bytes":
+            if isinstance(value, str):
+                return _base64_error(value)
+            fits = False
+        case "time" | "microtime":
+            if isinstance(value, str):
+                return time_error(value)
+            fits = False
+        case "quantity":
+            return None if is_quantity(value) else _NO_QUANTITY
+        case "struct":
+            if isinstance(value, dict) and value_type.struct is not None:
+                return struct_error(value_type.struct, value, path)
+            fits = False
+        case "schema":
+            return _schema_error(value_type, value, owner, path)
+        case "list":
+            if isinstance(value, list) and value_type.elem is not None:
+                return _first_error(value_type.elem, value, owner, path)
+            fits = False
+        case "map":
+            if isinstance(value, dict) and value_type.elem is not None:
+                return _first_error(value_type.elem, list(value.values()), owner, path)
+            fits = False
+        case "any":
+            return None
+    return None if fits else _cannot_unmarshal(value_type, value, owner, path)
+
+
+def _first_error(elem: ValueType, values: list[Any], owner: str, path: tuple[str, ...]) -> str | None:
+    for item in values:
+        problem = _value_error(elem, item, owner, path) if item is not None else None
+        if problem is not None:
+            return problem
+    return None
+
+
+def _schema_error(value_type: ValueType, value: Any, owner: str, path: tuple[str, ...]) -> str | None:
+    """JSON schema places take a schema, a boolean, or a list of schemas."""
+    if isinstance(value, dict) and value_type.struct is not None:
+        return struct_error(value_type.struct, value, path)
+    if isinstance(value, list):
+        return _first_error(value_type, value, owner, path)
+    return None if isinstance(value, bool) else _cannot_unmarshal(value_type, value, owner, path)
+
+
+def _cannot_unmarshal(value_type: ValueType, value: Any, owner: str, path: tuple[str, ...]) -> str:
+    found = json_type(value)
+    if found == "number" and value_type.shape.startswith("int"):
+        found = f"number {shown(value)}"
+    return (
+        f"json: cannot unmarshal {found} into Go struct field {owner}.{'.'.join(path)}"
+        f" of type {value_type.go_name}"
+    )
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _base64_error(value: str) -> str | None:
+    try:
+        binascii.a2b_base64(value.encode("utf-8", "surrogatepass"), strict_mode=True)
+    except binascii.Error as error:
+        return f"illegal base64 data: {str(error).lower()}"
+    return None
+
+
+_NO_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+
+
+# Pruning ------------------------------------------------------------------------------------------------
+
+
+def prune_struct(struct: StructType, obj: Json, path: str, unknown: list[str]) -> None:
+    """Drop unknown fields and nulls below `obj`; write numbers given as quantities as text."""
+    fields = struct.fields
+    dropped: list[str] = []
+    for name, value in obj.items():
+        value_type = fields.get(name)
+        if value_type is None:
+            unknown.append(child(path, name))
+            dropped.append(name)
+        elif value is None:
+            dropped.append(name)
+        elif value_type.shape == "quantity":
+            obj[name] = canonical_number(value)
+        elif value_type.struct is not None or value_type.elem is not None:
+            _prune_value(value_type, value, child(path, name), unknown)
+    for name in dropped:
+        del obj[name]
+
+
+def _prune_value(value_type: ValueType, value: Any, path: str, unknown: list[str]) -> None:
+    if value_type.struct is not None and isinstance(value, dict):
+        prune_struct(value_type.struct, value, path, unknown)
+    elif isinstance(value, list):
+        item_type = value_type.elem or value_type
+        if item_type.struct is not None:
+            for index, item in enumerate(value):
+                _prune_value(item_type, item, f"{path}[{index}]", unknown)
+    elif isinstance(value, dict) and value_type.elem is not None:
+        elem = value_type.elem
+        if elem.shape == "quantity":
+            for key, item in value.items():
+                value[key] = canonical_number(item)
+        elif elem.struct is not None:
+            for key, item in value.items():
+                _prune_value(elem, item, child(path, key), unknown)
+
+
+# Validation ---------------------------------------------------------------------------------------------
+
+
+def _check_struct(struct: StructType, obj: Json, path: str, causes: list[Cause]) -> None:
+    """Required fields and closed sets, in the order of the tables, then below."""
+    for name in facts.REQUIRED_FIELDS.get(struct.name, ()):
+        value = obj.get(name)
+        freely_empty = (struct.name, name) in facts.FREELY_EMPTY
+        if value is None or (value in ("", [], {}) and not freely_empty):
+            causes.append(required(child(path, name)))
+    for name, value in obj.items():
+        value_type = struct.fields.get(name)
+        if value_type is None:
+            continue
+        choices = facts.ENUMS.get((struct.name, name))
+        if choices is not None:
+            _check_choice(value, choices, child(path, name), causes)
+        elif value_type.struct is not None or value_type.elem is not None:
+            _check_below(value_type, value, child(path, name), causes)
+
+
+def _check_choice(value: Any, choices: tuple[str, ...], path: str, causes: list[Cause]) -> None:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_choice(item, choices, f"{path}[{index}]", causes)
+    elif value != "" and value not in choices:
+        causes.append(unsupported(path, value, choices))
+
+
+def _check_below(value_type: ValueType, value: Any, path: str, causes: list[Cause]) -> None:
+    if value_type.struct is not None and isinstance(value, dict):
+        _check_struct(value_type.struct, value, path, causes)
+    elif isinstance(value, list):
+        elem = value_type.elem
+        if elem is not None and elem.struct is not None:
+            for index, item in enumerate(value):
+                _check_below(elem, item, f"{path}[{index}]", causes)
+    elif isinstance(value, dict) and value_type.elem is not None and value_type.elem.struct is not None:
+        for key, item in value.items():
+            _check_below(value_type.elem, item, f"{path}[{key}]", causes)
+
+
+# Merging ------------------------------------------------------------------------------------------------
+
+
+def merge_node_of(struct: StructType) -> SchemaNode:
+    """The merge tree of one object type; cycles are closed by sharing nodes."""
+    return _merge_nodes(struct.definition, struct)
+
+
+@functools.cache
+def _node_cache() -> dict[str, SchemaNode]:
+    return {}
+
+
+def _merge_nodes(key: str, struct: StructType) -> SchemaNode:
+    cache = _node_cache()
+    found = cache.get(key)
+    if found is not None:
+        return found
+    fields: dict[str, SchemaNode] = {}
+    kind = "atomic" if struct.name in facts.ATOMIC_TYPES else "map"
+    node = cache[key] = SchemaNode("atomic" if kind == "atomic" else "map", fields=fields)
+    for name, value_type in struct.fields.items():
+        fields[name] = _field_node((struct.name, name), value_type)
+    return node
+
+
+def _field_node(place: facts.Place, value_type: ValueType) -> SchemaNode:
+    if value_type.shape == "list":
+        return _list_node(place, value_type)
+    node = _value_node(value_type)
+    if place in facts.ATOMIC_FIELDS:
+        return SchemaNode("atomic", fields=node.fields, elem=node.elem)
+    return node
+
+
+def _list_node(place: facts.Place, value_type: ValueType) -> SchemaNode:
+    elem = _value_node(value_type.elem) if value_type.elem is not None else OPEN_MAP
+    merged = facts.MERGE_LISTS.get(place)
+    if merged is not None:
+        keys, merge_key, strategy = merged
+        return SchemaNode(
+            "list" if keys else "atomic",
+            elem=elem,
+            keys=keys,
+            key_defaults=facts.KEY_DEFAULTS.get(place, {}),
+            patch_strategy=strategy,
+            patch_merge_key=merge_key,
+        )
+    if place in facts.SETS:
+        return SchemaNode("set", elem=SCALAR, patch_strategy=facts.SETS[place])
+    return SchemaNode("atomic", elem=elem)
+
+
+def _value_node(value_type: ValueType) -> SchemaNode:
+    match value_type.shape:
+        case "struct":
+            assert value_type.struct is not None
+            return _merge_nodes(value_type.struct.definition, value_type.struct)
+        case "schema":
+            return ATOMIC
+        case "map":
+            elem = _value_node(value_type.elem) if value_type.elem is not None else OPEN_MAP
+            return SchemaNode("map", elem=elem)
+        case "list":
+            elem = _value_node(value_type.elem) if value_type.elem is not None else OPEN_MAP
+            return SchemaNode("atomic", elem=elem)
+        case "any":
+            return OPEN_MAP
+        case _:
+            return SCALAR

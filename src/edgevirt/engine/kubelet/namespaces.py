@@ -1,0 +1,116 @@
+"""The namespaces that the containers of a pod share, made without a fork.
+
+A short-lived thread unshares its own network, IPC and UTS namespaces, brings `lo` up, sets the host name
+and the sysctls, and bind-mounts the namespaces on files. The files keep them alive after the thread ended,
+so a pod needs no pause process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from edgevirt.engine.kubelet import mounts
+
+T = TypeVar("T")
+CLONE_NEWNS = 0x00020000
+_CLONE_NEWUTS = 0x04000000
+_CLONE_NEWIPC = 0x08000000
+_CLONE_NEWNET = 0x40000000
+_KINDS = {"net": _CLONE_NEWNET, "ipc": _CLONE_NEWIPC, "uts": _CLONE_NEWUTS}
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2) for the calling thread."""
+    if _libc.unshare(flags) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"cannot unshare namespaces: {os.strerror(code)}")
+
+
+def create(directory: Path, kinds: frozenset[str], hostname: str, sysctls: Mapping[str, str]) -> None:
+    """Create the namespaces `kinds` (of net, ipc, uts) as files in `directory`; blocking, a few ms.
+
+    What an earlier, interrupted attempt left there is removed first.
+    """
+    delete(directory)
+    directory.mkdir(parents=True)
+    flags = 0
+    for kind in kinds:
+        (directory / kind).touch(mode=0o444)
+        flags |= _KINDS[kind]
+
+    def build() -> None:
+        unshare(flags)
+        if "net" in kinds:
+            _set_up("lo")
+        if "uts" in kinds:
+            socket.sethostname(hostname)
+        for name, value in sysctls.items():
+            Path("/proc/sys", name.replace(".", "/")).write_text(value)
+        for kind in kinds:
+            mounts.bind(f"/proc/self/task/{threading.get_native_id()}/ns/{kind}", directory / kind)
+
+    try:
+        in_own_thread(build)
+    except BaseException:
+        delete(directory)
+        raise
+
+
+def delete(directory: Path) -> None:
+    """Remove the namespaces in `directory`; idempotent. Network links in them go with them."""
+    for kind in _KINDS:
+        path = directory / kind
+        while path.exists() and mounts.unmount(path):
+            pass
+        path.unlink(missing_ok=True)
+    try:
+        directory.rmdir()
+    except FileNotFoundError:
+        pass
+
+
+def complete(directory: Path, kinds: frozenset[str]) -> bool:
+    """True if all the namespaces (not just empty files) are there."""
+    try:
+        own = directory.stat().st_dev
+        return all((directory / kind).stat().st_dev != own for kind in kinds)
+    except FileNotFoundError:
+        return False
+
+
+def in_own_thread(function: Callable[[], T]) -> T:
+    """Run `function` in a thread that ends afterwards, so its namespaces leak to nobody."""
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            result.append(function())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=body, name="namespaces")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def _set_up(interface: str) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = struct.pack("16sh14x", interface.encode(), 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(control, _SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sh14x", interface.encode(), flags | _IFF_UP))

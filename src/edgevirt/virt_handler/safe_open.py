@@ -1,0 +1,121 @@
+"""Opening files in directories that a tenant can write.
+
+A launcher pod is the guest's; whatever name lies in its volumes may be a link to anywhere, and may be replaced
+between two looks. So a path is resolved by the kernel beneath a directory we trust, without following any link
+(`openat2`), the type is checked on the descriptor, and everything after goes through that descriptor, never
+through the path again. The descriptor is O_PATH: opening a device or a pipe by mistake has no effect.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+import stat
+import struct
+
+_SYS_OPENAT2 = 437  # the same number on every architecture
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_RESOLVE_IN_ROOT = 0x10
+_BENEATH = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
+_IN_ROOT = _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class UnsafePath(Exception):
+    """The path leads through a link or out of its directory, or is not the type it should be: tampering."""
+
+
+def open_trusted(directory: str) -> int:
+    """A descriptor for a directory that only we can rename. Raises OSError."""
+    return os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def open_beneath(root: int, path: str) -> int:
+    """An O_PATH descriptor of `path` below directory `root`, no link on the way.
+
+    Raises FileNotFoundError or another OSError if there is nothing to open, UnsafePath if there is, but
+    behind a link or outside.
+    """
+    return _openat2(root, path, _BENEATH)
+
+
+def open_in_root(root: int, path: str) -> int:
+    """An O_PATH descriptor of `path` with `root` as "/": links are followed, but can't lead out of it."""
+    return _openat2(root, path, _IN_ROOT)
+
+
+def open_socket(root: int, path: str) -> int:
+    """Like `open_beneath`, for a unix socket and nothing else."""
+    fd = open_beneath(root, path)
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UnsafePath(f"{path} is not a socket")
+    return fd
+
+
+def connect(directory: str, path: str) -> socket.socket:
+    """A connected, non-blocking stream socket to `path` below the trusted `directory`.
+
+    The connection goes to the very inode that was checked. Never blocks. Raises FileNotFoundError if
+    `directory` or the socket doesn't exist, ConnectionRefusedError if nobody listens, BlockingIOError if the
+    listener's backlog is full, UnsafePath.
+    """
+    root = open_trusted(directory)
+    try:
+        fd = open_socket(root, path)
+    finally:
+        os.close(root)
+    connection = socket.socket(
+        socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    )
+    try:
+        connection.connect(f"/proc/self/fd/{fd}")
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        os.close(fd)
+    return connection
+
+
+def read_file_in_root(directory: str, path: str, limit: int) -> bytes:
+    """The first `limit` bytes of regular file `path` as a process whose root is `directory` would see it.
+
+    Raises OSError, UnsafePath if it is anything but a regular file.
+    """
+    root = open_trusted(directory)
+    try:
+        fd = open_in_root(root, path)
+    finally:
+        os.close(root)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UnsafePath(f"{path} is not a regular file")
+        readable = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(fd)
+    with open(readable, "rb") as file:
+        return file.read(limit)
+
+
+def _openat2(root: int, path: str, resolve: int) -> int:
+    how = struct.pack("QQQ", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, resolve)
+    fd: int = _libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), how, len(how))
+    if fd >= 0:
+        return _not_a_link(fd, path)
+    code = ctypes.get_errno()
+    if code in (errno.ELOOP, errno.EXDEV):
+        raise UnsafePath(f"{path} leads through a link or out of its directory")
+    raise OSError(code, os.strerror(code), path)
+
+
+def _not_a_link(fd: int, path: str) -> int:
+    # O_PATH|O_NOFOLLOW may open a final symbolic link itself.
+    if stat.S_ISLNK(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UnsafePath(f"{path} is a link")
+    return fd
