@@ -299,14 +299,14 @@ class Client:
         self, path: str, protocols: Sequence[str] = (), *, params: Mapping[str, str] | None = None
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """A websocket to a subresource. Raises ApiError when the server refuses the upgrade."""
-        headers = await self._headers({})
         try:
             socket_ = await self._open_session().ws_connect(
                 self.config.server + path,
                 protocols=protocols,
-                headers=headers,
+                headers=await self._headers({}),
                 params=params or {},
                 ssl=self._credentials.ssl_argument(),
+                server_hostname=self.config.tls_server_name or None,
                 proxy=self.config.proxy_url or None,
                 heartbeat=30.0,
                 compress=0,
@@ -314,15 +314,28 @@ class Client:
                 timeout=aiohttp.ClientWSTimeout(ws_close=5.0),
             )
         except aiohttp.WSServerHandshakeError as error:
-            raise errors.from_status(
-                Status(code=error.status, message=f"the server refused the websocket {path}: {error.message}")
-            ) from error
+            raise await self._refusal(path, params, error) from error
         except _NETWORK_ERRORS as error:
             raise errors.ConnectionFailed(f"cannot open the websocket {path}: {_words(error)}") from error
         try:
             yield socket_
         finally:
             await socket_.close()
+
+    async def _refusal(
+        self, path: str, params: Mapping[str, str] | None, error: aiohttp.WSServerHandshakeError
+    ) -> errors.ApiError:
+        """Why an upgrade was refused: asked again by a plain GET, since aiohttp drops the answer's body."""
+        try:
+            await self.request("GET", path, params=params)
+        except errors.ApiError as told:
+            if told.code == error.status:
+                return told
+        except errors.KubeError as failed:
+            log.debug("cannot ask why a websocket was refused", extra={"path": path, "error": str(failed)})
+        return errors.from_status(
+            Status(code=error.status, message=f"the server refused the websocket {path} ({error.status})")
+        )
 
     async def _read(
         self, path: str, *, accept: str, params: Mapping[str, str] | None = None, timeout: float | None = None

@@ -10,6 +10,7 @@ import functools
 import ipaddress
 import socket
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,23 @@ class LinkError(Exception):
     """The pod's network is not as it must be, or the kernel refused a change."""
 
 
-def observe(name: str) -> PodLink:
-    """The NIC `name` as CNI left it. Raises LinkError if there is none."""
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A NIC, and whether it is a port of a bridge, that is: no longer as CNI left it."""
+
+    link: PodLink
+    bridged: bool
+
+
+def observe(name: str) -> Observation:
+    """The NIC `name` as it is. Raises LinkError if there is none."""
     with IPRoute() as netlink:
         link = _link(netlink, name)
         if link is None:
             raise LinkError(f"the pod has no interface {name}; did its CNI plugin run?")
         index: int = link["index"]
         gateway, routes = _routes(netlink, index)
-        return PodLink(
+        pod = PodLink(
             name=name,
             mac=str(link.get("address")),
             mtu=int(link.get("mtu")),
@@ -62,6 +71,7 @@ def observe(name: str) -> PodLink:
             gateway=gateway,
             routes=routes,
         )
+        return Observation(pod, bridged=link.get("master") is not None)
 
 
 def apply(actions: Iterable[Action]) -> None:

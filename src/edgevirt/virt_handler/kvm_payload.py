@@ -1,8 +1,8 @@
 """The smallest guest that proves a hypervisor: 64 KiB of firmware whose reset vector leads to 168 bytes.
 
-It goes from real mode straight into long mode, pushes a 64-bit value to memory through its own page tables, takes
-its top byte and writes that to QEMU's debug-exit port. A hypervisor that can't run 64-bit guests, or runs
-nothing at all, can't produce that exit status. Assembled by hand; the listing is the source.
+It goes from real mode straight into long mode, pushes a 64-bit value to memory through its own page tables,
+takes its top byte and writes that to QEMU's debug-exit port. A hypervisor that can't run 64-bit guests, or
+runs nothing at all, can't produce that exit status. Assembled by hand; the listing is the source.
 """
 
 from __future__ import annotations

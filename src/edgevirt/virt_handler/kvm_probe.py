@@ -1,8 +1,8 @@
 """Whether KVM really runs guests here, proven by running one.
 
-A /dev/kvm that opens, and whose guests hang, exists in the field (nested clouds, broken firmware). So the node boots
-`kvm_payload` under KVM with a deadline and believes only its exit status. The verdict is kept per boot and QEMU
-build; a timeout is believed only when it was seen twice, because a busy boot can cause it too.
+A /dev/kvm that opens, and whose guests hang, exists in the field (nested clouds, broken firmware). So the
+node boots `kvm_payload` under KVM with a deadline and believes only its exit status. The verdict is kept per
+boot and QEMU build; a timeout is believed only when it was seen twice, because a busy boot can cause it too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import signal
 import stat
 import subprocess
 from contextlib import suppress
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -26,11 +26,12 @@ KVM_DEVICE = Path("/dev/kvm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _STDERR_TAIL = 1000
 _CONFIRMING_TIMEOUTS = 2
+_KILL_TIMEOUT = 2.0
 
 _log = logging.getLogger("edgevirt.virt_handler")
 
 
-class KVMState(str, Enum):
+class KVMState(StrEnum):
     """The outcome, as the reason of the node's KVMAvailable condition."""
 
     PROVEN = "Proven"
@@ -102,7 +103,7 @@ async def probe(qemu: Path, state_dir: Path, accelerator: str, timeout: float) -
         finished = await _ends_within(process, timeout)
         return _judge(process.returncode if finished else None, timeout, _tail(errors))
     finally:
-        _end(process)
+        await _end(process)
         os.close(errors)
 
 
@@ -147,11 +148,14 @@ async def _ends_within(process: subprocess.Popen[bytes], timeout: float) -> bool
     return True
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+async def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    if not await _ends_within(process, _KILL_TIMEOUT):
+        # Stuck in the kernel, as a hanging KVM can be; init reaps it when we end.
+        _log.error("The KVM probe can't be killed", extra={"pid": process.pid})
 
 
 def _tail(fd: int) -> str:

@@ -1,9 +1,10 @@
 """Opening files in directories that a tenant can write.
 
-A launcher pod is the guest's; whatever name lies in its volumes may be a link to anywhere, and may be replaced
-between two looks. So a path is resolved by the kernel beneath a directory we trust, without following any link
-(`openat2`), the type is checked on the descriptor, and everything after goes through that descriptor, never
-through the path again. The descriptor is O_PATH: opening a device or a pipe by mistake has no effect.
+A launcher pod is the guest's; whatever name lies in its volumes may be a link to anywhere, and may be
+replaced between two looks. So a path is resolved by the kernel beneath a directory we trust, without
+following any link (`openat2`), the type is checked on the descriptor, and everything after goes through that
+descriptor, never through the path again. It is an O_PATH one: opening a device or a pipe by mistake has no
+effect.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A Kubernetes API small enough to read: objects in a dict, watches that a test holds in its hand.
 
-`FakeApi` keeps objects with resource versions and preconditions and can be told to fail. Tests reach it in two
-ways: `InMemoryClient` is the real client with the transport cut out, for virtual time; `serve` puts real HTTP
-in between, and hands every watch connection to the test, which decides what arrives on it and how it ends.
+`FakeApi` keeps objects with resource versions and preconditions and can be told to fail. Tests reach it in
+two ways: `InMemoryClient` is the real client with the transport cut out, for virtual time; `serve` puts
+real HTTP in between, and hands every watch connection to the test, which decides what arrives on it and how
+it ends.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class FakeApi:
         meta = {"name": name, "uid": f"uid-{name}", **fields.pop("metadata", {})}
         if namespace:
             meta["namespace"] = namespace
-        return self._store(f"{collection}/{name}", {"metadata": meta, **fields}, "MODIFIED" if known else "ADDED")
+        return self._store(
+            f"{collection}/{name}", {"metadata": meta, **fields}, "MODIFIED" if known else "ADDED"
+        )
 
     def remove(self, path: str) -> dict[str, Any]:
         gone = self.objects.pop(path)

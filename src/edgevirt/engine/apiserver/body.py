@@ -39,7 +39,11 @@ for _tag, _pattern, _first in (
         r"^(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$",
         "yYnNtTfFoO",
     ),
-    ("int", r"^(?:[-+]?0b[01_]+|[-+]?0o?[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$", "-+0123456789"),
+    (
+        "int",
+        r"^(?:[-+]?0b[01_]+|[-+]?0o?[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$",
+        "-+0123456789",
+    ),
     (
         "float",
         r"^(?:[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
@@ -119,7 +123,9 @@ def read_object(body: bytes, content_type: str, kind: str) -> tuple[dict[str, An
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             shown = body[:256].decode("utf-8", "replace") if body else "<empty>"
             why = _json_fault(body, error)
-            raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why} ({shown})") from error
+            raise _unrecognized(
+                kind, f"couldn't get version/kind; json parse error: {why} ({shown})"
+            ) from error
         if isinstance(document, dict) and _has_duplicates(body, document):
             duplicates = _duplicates(body)
     elif media in ("application/yaml", "application/x-yaml", "text/yaml"):
@@ -160,7 +166,9 @@ def read_options(body: bytes, content_type: str, kind: str) -> dict[str, Any]:
         return {}
     document, _ = read_object(body, content_type, kind)
     if document.get("kind") not in (None, "", kind):
-        raise bad_request(f"the object provided is unrecognized (must be of type {kind}): got {document['kind']}")
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): got {document['kind']}"
+        )
     return document
 
 

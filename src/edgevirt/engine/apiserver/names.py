@@ -155,7 +155,9 @@ def metadata_faults(metadata: dict[str, Any], name_faults: Any = subdomain_fault
     labels: dict[str, str] = metadata.get("labels") or {}
     for key in sorted(labels):
         causes.extend(invalid_value("metadata.labels", key, fault) for fault in label_key_faults(key))
-        causes.extend(invalid_value("metadata.labels", labels[key], f) for f in label_value_faults(labels[key]))
+        causes.extend(
+            invalid_value("metadata.labels", labels[key], f) for f in label_value_faults(labels[key])
+        )
     causes.extend(_annotation_faults(metadata.get("annotations") or {}))
     causes.extend(_owner_faults(metadata.get("ownerReferences") or []))
     causes.extend(_finalizer_faults(metadata.get("finalizers") or []))
@@ -221,7 +223,9 @@ def _finalizer_faults(finalizers: list[str]) -> list[Cause]:
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         causes.append(
             invalid_value(
-                "metadata.finalizers", finalizers, "finalizer orphan and foregroundDeletion cannot be both set"
+                "metadata.finalizers",
+                finalizers,
+                "finalizer orphan and foregroundDeletion cannot be both set",
             )
         )
     return causes

@@ -107,4 +107,4 @@ def metadata_of(obj: Json) -> Json:
     metadata = obj.get("metadata")
     if metadata is None:
         metadata = obj["metadata"] = {}
-    return metadata  # type: ignore[no-any-return]  # checked when the body was decoded
+    return metadata

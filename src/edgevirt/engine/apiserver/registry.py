@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.names import subdomain_faults
 from edgevirt.engine.apiserver.request import UserInfo
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ServedResource:
 
     `verbs` are those of the resource itself; `subresources` the names served below it.
     `selectable_fields` are field selector labels beside metadata.name and metadata.namespace.
-    `storage_prefix` is the key prefix of its objects in the store, ending in "/".
+    `storage_prefix` names its collection in the store and ends in "/"; all versions share it.
     """
 
     group: str
@@ -102,6 +103,13 @@ class ServedResource:
     scale: Scale | None = None
     custom: bool = False
     """From a CustomResourceDefinition: strategic merge patch is refused, status is opt-in."""
+    generation: bool = False
+    """metadata.generation is kept; always so for custom resources."""
+    returns_deleted: bool = False
+    """DELETE answers with the object instead of a Status, as Kubernetes does for some kinds."""
+    upsert: bool = False
+    """PUT of a name that does not exist creates it."""
+    name_faults: Callable[[str], list[str]] = subdomain_faults
     review: bool = False
     """Virtual and create-only (TokenReview, SubjectAccessReview): answered, never stored."""
 
@@ -114,16 +122,12 @@ class ServedResource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def key(self, namespace: str, name: str) -> str:
-        """The store key of an object; `namespace` is ignored for cluster-scoped resources."""
-        if self.namespaced:
-            return f"{self.storage_prefix}{namespace}/{name}"
-        return f"{self.storage_prefix}{name}"
+        """The key of an object within its collection; `namespace` is ignored for cluster-scoped resources."""
+        return f"{namespace}/{name}" if self.namespaced else name
 
     def prefix(self, namespace: str) -> str:
-        """The store key prefix of a collection: of one namespace, or of all ("")."""
-        if self.namespaced and namespace:
-            return f"{self.storage_prefix}{namespace}/"
-        return self.storage_prefix
+        """The key prefix within the collection: of one namespace, or of all ("")."""
+        return f"{namespace}/" if self.namespaced and namespace else ""
 
 
 class Registry:

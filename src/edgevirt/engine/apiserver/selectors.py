@@ -175,8 +175,10 @@ def _requirement(tokens: _Tokens) -> Requirement:
     if operator in ("<", ">"):
         value = _single(tokens)
         if not re.fullmatch(r"[+-]?\d+", value):
-            raise _unparsable(f'values[0][{key}]: Invalid value: "{value}": for \'Gt\', \'Lt\' operators, '
-                              "the value must be an integer")
+            raise _unparsable(
+                f"values[0][{key}]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, "
+                "the value must be an integer"
+            )
         return Requirement(key, "gt" if operator == ">" else "lt", frozenset((value,)))
     raise _unparsable(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 

@@ -29,7 +29,12 @@ class InstanceIdentity:
 
 
 def identity(
-    namespace: str, name: str, *, firmware_uuid: str = "", hostname: str = "", public_keys: tuple[str, ...] = ()
+    namespace: str,
+    name: str,
+    *,
+    firmware_uuid: str = "",
+    hostname: str = "",
+    public_keys: tuple[str, ...] = (),
 ) -> InstanceIdentity:
     """The identity of a VM. Without a firmware UUID the id is derived from namespace and name.
 
@@ -52,7 +57,7 @@ def no_cloud(who: InstanceIdentity, user_data: bytes, network_data: bytes | None
 
 
 def config_drive(who: InstanceIdentity, user_data: bytes, network_data: bytes | None) -> dict[str, bytes]:
-    """The files of a ConfigDrive seed; network data is OpenStack's network_data.json, as the user wrote it."""
+    """The files of a ConfigDrive seed; network data is network_data.json exactly as the user wrote it."""
     meta: dict[str, object] = {
         "uuid": who.instance_id,
         "instance_id": who.instance_id,

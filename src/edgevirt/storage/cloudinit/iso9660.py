@@ -100,8 +100,10 @@ def _tree(files: Mapping[str, bytes]) -> _Directory:
 
 
 def _check_name(name: str, path: str) -> None:
-    if not name or name in (".", "..") or len(name) > _LONGEST_NAME or any(c in '*/:;?\\\0' for c in name):
-        raise IsoError(f"{path!r} cannot be put on an ISO image: names have 1 to 64 characters without */:;?\\")
+    if not name or name in (".", "..") or len(name) > _LONGEST_NAME or any(c in "*/:;?\\\0" for c in name):
+        raise IsoError(
+            f"{path!r} cannot be put on an ISO image: names have 1 to 64 characters without */:;?\\"
+        )
 
 
 def _check_collisions(directory: _Directory) -> None:
@@ -148,7 +150,9 @@ def _both16(value: int) -> bytes:
 def _record(name: bytes, extent: int, size: int, is_directory: bool) -> bytes:
     length = 33 + len(name) + (len(name) + 1) % 2
     body = struct.pack("BB", length, 0) + _both(extent) + _both(size) + _DATE
-    body += struct.pack("BBB", 2 if is_directory else 0, 0, 0) + _both16(1) + struct.pack("B", len(name)) + name
+    body += (
+        struct.pack("BBB", 2 if is_directory else 0, 0, 0) + _both16(1) + struct.pack("B", len(name)) + name
+    )
     return body.ljust(length, b"\0")
 
 

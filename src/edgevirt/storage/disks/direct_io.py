@@ -1,4 +1,4 @@
-"""Can a file be opened with O_DIRECT? Some file systems refuse it, and then QEMU's cache=none fails to start."""
+"""Can a file be opened with O_DIRECT? Some file systems refuse it, and QEMU's cache=none with them."""
 
 from __future__ import annotations
 

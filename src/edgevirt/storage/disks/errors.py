@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class DiskError(ValueError):
-    """The image cannot be used. The message names the file, what is wrong and, where there is one, the remedy."""
+    """The image cannot be used. The message names the file, what is wrong and, if there is one, a remedy."""

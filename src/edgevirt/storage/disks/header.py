@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +35,7 @@ _INCOMPATIBLE_CORRUPT: Final = 1 << 1
 _INCOMPATIBLE_EXTERNAL_DATA: Final = 1 << 2
 
 
-class ImageFormat(str, Enum):
+class ImageFormat(StrEnum):
     """The formats a guest disk may have, in QEMU's spelling."""
 
     QCOW2 = "qcow2"
@@ -97,7 +97,9 @@ def _qcow2_size(head: bytes, name: str) -> int:
         if incompatible & _INCOMPATIBLE_CORRUPT:
             raise DiskError(f"{name} is marked corrupt; repair it with qemu-img check -r all")
         if incompatible & _INCOMPATIBLE_EXTERNAL_DATA:
-            raise DiskError(f"{name} keeps its data in another file; convert it first: qemu-img convert -O qcow2")
+            raise DiskError(
+                f"{name} keeps its data in another file; convert it first: qemu-img convert -O qcow2"
+            )
     if size == 0 or size > 1 << 62:
         raise DiskError(f"{name} is a damaged qcow2 image: virtual size {size}")
     return int(-(-size // SECTOR) * SECTOR)

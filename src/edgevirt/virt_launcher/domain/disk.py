@@ -29,7 +29,7 @@ class BlockSize:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One disk. Formats are always explicit, for the image and for what lies beneath it: QEMU never guesses."""
+    """One disk. Formats are explicit, for the image and for what lies beneath it: QEMU never guesses."""
 
     alias: str
     path: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&apos;", '"': "&quot;"}
@@ -46,17 +46,22 @@ class Element:
 
 def el(tag: str, *children: Element | None, text: str = "", **attributes: str | int | bool | None) -> Element:
     """An element; children and attributes that are None are left out, a bool is written "yes" or "no"."""
-    return Element(
-        tag,
-        tuple((name, _plain(value)) for name, value in attributes.items() if value is not None),
-        tuple(child for child in children if child is not None),
-        text,
-    )
+    return _element(tag, attributes, tuple(child for child in children if child is not None), text)
 
 
 def switch(tag: str, state: bool | None, **attributes: str | int | bool | None) -> Element | None:
     """`<tag state='on'/>` or `'off'`; nothing if the state is left to the default."""
-    return None if state is None else el(tag, state="on" if state else "off", **attributes)
+    return None if state is None else _element(tag, {"state": "on" if state else "off", **attributes})
+
+
+def _element(
+    tag: str,
+    attributes: Mapping[str, str | int | bool | None],
+    children: tuple[Element, ...] = (),
+    text: str = "",
+) -> Element:
+    written = tuple((name, _plain(value)) for name, value in attributes.items() if value is not None)
+    return Element(tag, written, children, text)
 
 
 def _plain(value: str | int | bool) -> str:

@@ -9,7 +9,7 @@ from edgevirt.virt_launcher.domain.element import Element, el, switch
 
 @dataclass(frozen=True, slots=True)
 class HyperV:
-    """Enlightenments for Windows guests; None leaves one at libvirt's default. `spinlocks` is the retry count."""
+    """Enlightenments for Windows guests; None leaves libvirt's default. `spinlocks` is the retry count."""
 
     relaxed: bool | None = None
     vapic: bool | None = None
@@ -28,9 +28,6 @@ class HyperV:
     evmcs: bool | None = None
 
     def to_xml(self) -> Element:
-        timer = switch("stimer", self.synic_timer)
-        if timer is not None and self.synic_timer_direct is not None:
-            timer = el("stimer", switch("direct", self.synic_timer_direct), **dict(timer.attributes))
         return el(
             "hyperv",
             switch("relaxed", self.relaxed),
@@ -39,7 +36,7 @@ class HyperV:
             switch("vpindex", self.vpindex),
             switch("runtime", self.runtime),
             switch("synic", self.synic),
-            timer,
+            self._synic_timer(),
             switch("reset", self.reset),
             switch("vendor_id", True, value=self.vendor_id) if self.vendor_id else None,
             switch("frequencies", self.frequencies),
@@ -49,6 +46,12 @@ class HyperV:
             switch("evmcs", self.evmcs),
             mode="custom",
         )
+
+    def _synic_timer(self) -> Element | None:
+        if self.synic_timer is None:
+            return None
+        direct = switch("direct", self.synic_timer_direct)
+        return el("stimer", direct, state="on" if self.synic_timer else "off")
 
 
 @dataclass(frozen=True, slots=True)

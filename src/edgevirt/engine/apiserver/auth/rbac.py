@@ -8,6 +8,7 @@ themselves out by editing roles.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,9 +50,7 @@ class RoleBasedAccess:
     def observe(self, reader: ObjectReader) -> None:
         """Follows the four RBAC resources of `reader` from now on."""
         for plural in ("roles", "clusterroles", "rolebindings", "clusterrolebindings"):
-            reader.observe(
-                RBAC_GROUP, plural, lambda event, document, plural=plural: self.apply(plural, event, document)
-            )
+            reader.observe(RBAC_GROUP, plural, functools.partial(self.apply, plural))
 
     def apply(self, plural: str, event: str, document: Mapping[str, Any]) -> None:
         """Takes over one change: `event` is ADDED, MODIFIED or DELETED."""

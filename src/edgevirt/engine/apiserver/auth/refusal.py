@@ -23,4 +23,5 @@ def sentence(attributes: Attributes) -> str:
         return f'User "{user}" cannot {attributes.verb} path "{attributes.path}"'
     resource = attributes.resource + (f"/{attributes.subresource}" if attributes.subresource else "")
     scope = f'in the namespace "{attributes.namespace}"' if attributes.namespace else "at the cluster scope"
-    return f'User "{user}" cannot {attributes.verb} resource "{resource}" in API group "{attributes.group}" {scope}'
+    what = f'resource "{resource}" in API group "{attributes.group}"'
+    return f'User "{user}" cannot {attributes.verb} {what} {scope}'

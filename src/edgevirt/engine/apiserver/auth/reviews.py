@@ -157,7 +157,8 @@ def _attribute_faults(spec: Mapping[str, Any]) -> list[Cause]:
         text = "Invalid value: cannot be specified in combination with resourceAttributes"
         return [Cause("FieldValueInvalid", text, "spec.nonResourceAttributes")]
     if resource is None and url is None:
-        text = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        need = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        text = f"Invalid value: null: {need}"
         return [Cause("FieldValueInvalid", text, "spec.resourceAttributes")]
     return []
 

@@ -34,13 +34,6 @@ MAX_TOKEN_LENGTH = 16 * 1024
 _ALGORITHM = "ES256"
 _CLAIMS = "kubernetes.io"
 _REMEMBERED = 1024
-_UNCHECKED_BY_JWT = {
-    "verify_exp": False,  # checked below, against the injected clock
-    "verify_aud": False,  # checked below, against the audiences asked for
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_iss": False,
-}
 _EXTRA = "authentication.kubernetes.io/"
 
 
@@ -168,7 +161,14 @@ class ServiceAccountTokens:
                 token,
                 self._public_key,
                 algorithms=[_ALGORITHM],
-                options={**_UNCHECKED_BY_JWT, "require": ["exp", "aud", "iss", "sub"]},  # type: ignore[typeddict-item] # verify_* by unpacking
+                options={  # expiry and audience are checked below, against injected values
+                    "require": ["exp", "aud", "iss", "sub"],
+                    "verify_exp": False,
+                    "verify_aud": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                    "verify_iss": False,
+                },
             )
         except (jwt.InvalidTokenError, ValueError) as error:
             raise InvalidToken(f"the token is not one of ours: {error}") from error

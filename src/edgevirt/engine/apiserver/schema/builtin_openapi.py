@@ -30,7 +30,7 @@ _NAMED = {"time": TIME, "microtime": MICRO_TIME, "quantity": QUANTITY, "int-or-s
 
 
 def definitions(root: StructType, gvk: Json | None, dialect: int) -> dict[str, Json]:
-    """`root` and all it refers to, by definition name; `gvk`, if given, marks the root. `dialect` is 2 or 3."""
+    """`root` and all it refers to, by name; `gvk`, if given, marks the root. `dialect` is 2 or 3."""
     found: dict[str, Json] = {}
     pending = [root]
     while pending:

@@ -145,7 +145,11 @@ class StructuralSchema:
         if findings.causes or findings.ratcheted:
             return findings.causes
         return [
-            Cause(INVALID, f"Invalid value: {shown(error.instance)}: {error.message}", _pointer(error.instance_path))
+            Cause(
+                INVALID,
+                f"Invalid value: {shown(error.instance)}: {error.message}",
+                _pointer(error.instance_path),
+            )
             for error in self._validator.iter_errors(obj)
         ]
 

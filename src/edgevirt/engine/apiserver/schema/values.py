@@ -226,8 +226,8 @@ def _check_string(schema: Json, value: str, path: str, causes: list[Cause]) -> N
         causes.append(invalid(path, value, f"{path} in body should match '{pattern}'"))
     checker = FORMATS.get(schema.get("format", ""))
     if checker is not None and "string" in value_types(schema) and not checker(value):
-        message = f"Invalid value: {shown(value)}: {path} in body must be of type {schema['format']}: {shown(value)}"
-        causes.append(Cause(TYPE_INVALID, message, path))
+        text = f"{path} in body must be of type {schema['format']}: {shown(value)}"
+        causes.append(Cause(TYPE_INVALID, f"Invalid value: {shown(value)}: {text}", path))
 
 
 def _check_number(schema: Json, value: float, path: str, causes: list[Cause]) -> None:

@@ -1,0 +1,219 @@
+"""Mutating and validating webhooks: who is asked, in which order, and what an answer means.
+
+Mutating webhooks are asked one after the other, each seeing the object as the previous one left it; those
+that ask for it (reinvocationPolicy IfNeeded) once more if somebody changed the object after them.
+Validating webhooks are asked all at once on the final object; the first refusal in their order counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jsonpatch
+import jsonpointer
+import msgspec
+
+from edgevirt.engine.apiserver import errors
+from edgevirt.engine.apiserver.admission import conditions, review
+from edgevirt.engine.apiserver.admission.caller import CallFailed, WebhookCaller
+from edgevirt.engine.apiserver.admission.matching import Match, Target, Webhook, WebhookTable, selected
+from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.extension import ObjectReader
+from edgevirt.engine.apiserver.request import AdmissionAttributes
+
+Json = dict[str, Any]
+ADMISSION_GROUP = "admissionregistration.k8s.io"
+
+
+class Webhooks:
+    """Both kinds of webhooks, following their configurations in the store."""
+
+    def __init__(
+        self,
+        reader: ObjectReader,
+        caller: WebhookCaller,
+        versions: Callable[[str, str], Sequence[str]],
+        new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._reader = reader
+        self._caller = caller
+        self._new_uid = new_uid
+        self.mutating = WebhookTable(versions)
+        self.validating = WebhookTable(versions)
+
+    def observe(self) -> None:
+        """Follows the configurations from now on."""
+        self._reader.observe(ADMISSION_GROUP, "mutatingwebhookconfigurations", self.mutating.apply)
+        self._reader.observe(ADMISSION_GROUP, "validatingwebhookconfigurations", self.validating.apply)
+
+    def forget_matches(self) -> None:
+        """To be called when the served resources have changed."""
+        self.mutating.forget()
+        self.validating.forget()
+
+    def concerns(self, target: Target) -> bool:
+        return bool(self.mutating.matching(target) or self.validating.matching(target))
+
+    async def mutate(self, attributes: AdmissionAttributes) -> bool:
+        """Lets mutating webhooks change `attributes.object`; tells whether any did. Raises StatusError."""
+        changed_at_all = False
+        again: dict[Match, None] = {}
+        seen: list[Match] = []
+        for match in self._selected(self.mutating, attributes):
+            if await self._mutate_once(match, attributes):
+                changed_at_all = True
+                again.update(dict.fromkeys(seen))
+            if match.webhook.reinvoke:
+                seen.append(match)
+        for match in again:
+            await self._mutate_once(match, attributes)
+        return changed_at_all
+
+    async def validate(self, attributes: AdmissionAttributes) -> None:
+        """Raises the StatusError of the first validating webhook that refuses."""
+        matches = list(self._selected(self.validating, attributes))
+        if not matches:
+            return
+        if len(matches) == 1:
+            answers = [await self._ask_validating(matches[0], attributes)]
+        else:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._ask_validating(match, attributes)) for match in matches]
+            answers = [task.result() for task in tasks]
+        for answer in answers:
+            if isinstance(answer, review.Answer):
+                attributes.warnings.extend(answer.warnings)
+        for answer in answers:
+            if isinstance(answer, StatusError):
+                raise answer
+
+    def _selected(self, table: WebhookTable, attributes: AdmissionAttributes) -> list[Match]:
+        matches = table.matching(target_of(attributes))
+        if not matches:
+            return []
+        labels = self._namespace_labels(attributes)
+        states = (attributes.object, attributes.old_object)
+        return [match for match in matches if selected(match.webhook, labels, states)]
+
+    def _namespace_labels(self, attributes: AdmissionAttributes) -> dict[str, str] | None:
+        """Labels of the object's namespace; of the object itself if it is a namespace; else None."""
+        resource = attributes.resource
+        if resource.group_resource == "namespaces":
+            document = attributes.object if not attributes.subresource else None
+            document = document or attributes.old_object
+        elif resource.namespaced:
+            document = self._reader.get("", "namespaces", "", attributes.namespace)
+            if document is None:
+                raise errors.not_found("namespaces", attributes.namespace)
+        else:
+            return None
+        metadata: Json = (document or {}).get("metadata") or {}
+        return metadata.get("labels") or {}
+
+    async def _mutate_once(self, match: Match, attributes: AdmissionAttributes) -> bool:
+        """Asks one webhook and applies its patch; tells whether the object changed."""
+        webhook = match.webhook
+        answer = await self._ask(match, attributes, mutating=True)
+        if answer is None:
+            return False
+        attributes.warnings.extend(answer.warnings)
+        if not answer.allowed:
+            raise review.denial(webhook.name, answer.status)
+        if not answer.patch:
+            return False
+        if attributes.object is None:
+            raise errors.internal(
+                f'admission webhook "{webhook.name}" attempted to modify the object, which is not supported '
+                "for this operation"
+            )
+        resource = attributes.resource
+        shown = review.in_version(attributes.object, resource.group, match.version)
+        patched = apply_patch(copy.deepcopy(shown) or {}, answer.patch)
+        result = review.in_version(patched, resource.group, resource.version)
+        changed = result != attributes.object
+        attributes.object = result
+        return changed
+
+    async def _ask_validating(
+        self, match: Match, attributes: AdmissionAttributes
+    ) -> review.Answer | StatusError | None:
+        """The answer, None if the webhook did not count, or the refusal."""
+        try:
+            answer = await self._ask(match, attributes, mutating=False)
+        except StatusError as error:
+            return error
+        if answer is not None and not answer.allowed:
+            attributes.warnings.extend(answer.warnings)
+            return review.denial(match.webhook.name, answer.status)
+        return answer
+
+    async def _ask(
+        self, match: Match, attributes: AdmissionAttributes, mutating: bool
+    ) -> review.Answer | None:
+        """One question; None if conditions or failurePolicy Ignore take the webhook out."""
+        webhook = match.webhook
+        if webhook.broken:
+            return _failed(webhook, webhook.broken)
+        resource = attributes.resource
+        document = review.in_version(attributes.object, resource.group, match.version)
+        old = review.in_version(attributes.old_object, resource.group, match.version)
+        uid = self._new_uid()
+        request = review.request_document(attributes, uid, match.version, document, old)
+        if webhook.conditions:
+            variables = {"object": document, "oldObject": old, "request": request}
+            try:
+                if not conditions.matches(webhook.conditions, variables):
+                    return None
+            except conditions.ConditionError as error:
+                return _failed(webhook, str(error))
+        if attributes.dry_run and webhook.side_effects not in ("None", "NoneOnDryRun"):
+            raise errors.bad_request(f'admission webhook "{webhook.name}" does not support dry run')
+        body = msgspec.json.encode(
+            {"kind": "AdmissionReview", "apiVersion": review.API_VERSION, "request": request}
+        )
+        try:
+            return review.read_answer(await self._caller.call(webhook, body), uid, mutating)
+        except CallFailed as error:
+            return _failed(webhook, str(error))
+        except review.InvalidAnswer as error:
+            return _failed(webhook, f"received invalid webhook response: {error}")
+
+
+def _failed(webhook: Webhook, why: str) -> None:
+    """A webhook that could not be asked: refuses the request unless its policy is Ignore."""
+    if webhook.fail_closed:
+        raise errors.internal(f'failed calling webhook "{webhook.name}": {why}')
+
+
+def apply_patch(document: Json, operations: Sequence[Json]) -> Json:
+    """`document` after a JSON patch; the argument may be changed. Raises StatusError 500 if it does not fit."""
+    try:
+        patched = jsonpatch.JsonPatch(list(operations)).apply(document, in_place=True)
+    except (
+        jsonpatch.JsonPatchException,
+        jsonpointer.JsonPointerException,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise errors.internal(f"the webhook's JSON patch does not apply: {error}") from error
+    if not isinstance(patched, dict):
+        raise errors.internal("the webhook's JSON patch replaced the object by something else")
+    return patched
+
+
+def target_of(attributes: AdmissionAttributes) -> Target:
+    """What the rules of webhooks are matched against."""
+    resource = attributes.resource
+    return Target(
+        resource.group,
+        resource.version,
+        resource.plural,
+        attributes.subresource,
+        attributes.operation,
+        resource.namespaced,
+    )

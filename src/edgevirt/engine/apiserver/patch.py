@@ -1,0 +1,69 @@
+"""JSON patch (RFC 6902) and JSON merge patch (RFC 7386) on decoded objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonpatch
+import jsonpointer
+
+from edgevirt.engine.apiserver.errors import (
+    Cause,
+    StatusError,
+    bad_request,
+    invalid,
+    request_entity_too_large,
+)
+
+MAX_OPERATIONS = 10_000
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+def json_patch(target: dict[str, Any], operations: Any) -> dict[str, Any]:
+    """Applies the operations to `target` in place and returns the result. Raises `StatusError` 400, 413 or 422."""
+    if not isinstance(operations, list):
+        raise bad_request(
+            "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"
+        )
+    if len(operations) > MAX_OPERATIONS:
+        raise request_entity_too_large(MAX_OPERATIONS)
+    try:
+        result = jsonpatch.JsonPatch(operations).apply(target, in_place=True)
+    except jsonpatch.JsonPatchTestFailed as error:
+        raise _rejected(f"testing value failed: {error}") from error
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
+        raise _rejected(str(error)) from error
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise _rejected(f"malformed operation: {error}") from error
+    if not isinstance(result, dict):
+        raise _rejected("the patch replaces the whole object by something else")
+    return result
+
+
+def _rejected(why: str) -> StatusError:
+    return StatusError(
+        422, "Invalid", f"the server rejected our request due to an error in our request: {why}", None
+    )
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """`patch` merged into `target`: copies on write, unchanged parts are shared."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merge_patch(result.get(name), value)
+    return result
+
+
+def invalid_patch(shown: str, why: str) -> StatusError:
+    """422 for a patch whose result is not an object of the kind."""
+    text = shown.replace("\\", "\\\\").replace('"', '\\"')
+    return invalid("", "", "", [Cause("FieldValueInvalid", f'Invalid value: "{text}": {why}', "patch")])

@@ -1,0 +1,363 @@
+"""Creating and changing objects: from a decoded body to a committed record.
+
+The order is Kubernetes': type and unknown fields, namespace and name, defaults, mutating admission, field
+ownership, the kind's own preparation, validation, validating admission, then the store. An update is
+computed against a state and committed only if that state is still the stored one; otherwise it is computed
+again, unless the client named the revision it means.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from edgevirt.engine.apiserver import managedfields
+from edgevirt.engine.apiserver.cluster import Cluster, api_errors
+from edgevirt.engine.apiserver.errors import (
+    Cause,
+    StatusError,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    modified,
+    not_found,
+    unclassified,
+)
+from edgevirt.engine.apiserver.managedfields import Manager, Scope
+from edgevirt.engine.apiserver.names import generate_name, invalid_value, metadata_faults
+from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, metadata_of
+from edgevirt.engine.apiserver.options import WriteOptions
+from edgevirt.engine.apiserver.registry import ServedResource, WriteContext
+from edgevirt.engine.apiserver.request import AdmissionAttributes, UserInfo
+from edgevirt.engine.store.errors import RevisionConflict
+from edgevirt.engine.store.records import Record
+
+Json = dict[str, Any]
+
+MAX_OBJECT_BYTES = 2 * 1024 * 1024
+_ATTEMPTS = 8
+_TERMINATING_HINT = "unable to create new content in namespace {0} because it is being terminated"
+_GENERATE_ATTEMPTS = 8
+
+
+@dataclass(slots=True)
+class Request:
+    """A request on one resource, as the write path needs it."""
+
+    resource: ServedResource
+    namespace: str
+    name: str
+    subresource: str
+    user: UserInfo
+    manager: str
+    """Field manager: the option, or what the User-Agent suggests."""
+    options: WriteOptions
+    warnings: list[str]
+
+
+Transform = Callable[[Json], Json]
+"""Makes the wanted object from a fresh copy of the stored one, which it may change."""
+
+
+class Writes:
+    """All ways an object gets into the store."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def create(self, request: Request, obj: Json, operation: str = "Update") -> bytes:
+        """Stores a new object and returns its bytes. Raises `StatusError`.
+
+        `operation` is Apply when the object comes from server-side apply, with its ownership already set.
+        """
+        cluster, resource = self._cluster, request.resource
+        metadata = metadata_of(obj)
+        place(request, metadata)
+        if metadata.get("resourceVersion"):
+            raise unclassified("resourceVersion should not be set on objects to be created")
+        generated = not metadata.get("name") and bool(metadata.get("generateName"))
+        if generated:
+            metadata["name"] = generate_name(metadata["generateName"])
+        if request.name and metadata.get("name") != request.name:
+            raise bad_request(
+                f"the name of the object ({metadata.get('name', '')}) does not match the name on the URL "
+                f"({request.name})"
+            )
+        self._check_namespace(request, metadata)
+        for system in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+            metadata.pop(system, None)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = cluster.now()
+        if resource.generation or resource.custom:
+            metadata["generation"] = 1
+        resource.schema.apply_defaults(obj)
+        name = metadata.get("name") or ""
+        attributes = self._attributes(request, "CREATE", name, obj, None)
+        if attributes is not None:
+            obj = await self._mutate(attributes, obj)
+            metadata = metadata_of(obj)
+        if operation != "Apply":
+            managedfields.record_update(self.scope(request), None, obj)
+        context = self._context(request)
+        if resource.custom and "status" in resource.subresources:
+            obj.pop("status", None)
+        resource.strategy.prepare_for_create(obj, context)
+        self._validate(resource, obj, None)
+        if attributes is not None:
+            attributes.object = obj
+            await cluster.seams.admission.validate(attributes)
+        key = resource.key(metadata.get("namespace", ""), metadata["name"])
+        if request.options.dry_run:
+            if cluster.collection(resource).get(key) is not None:
+                raise already_exists(resource.group_resource, metadata["name"])
+            return encode(obj)
+        for attempt in range(_GENERATE_ATTEMPTS):
+            try:
+                with api_errors(resource, metadata["name"]):
+                    record = await cluster.store.create(
+                        cluster.collection(resource), key, stamped(obj), durable=is_durable(resource, key)
+                    )
+                return cluster.data(resource, record)
+            except StatusError as error:
+                if not generated or error.reason != "AlreadyExists" or attempt == _GENERATE_ATTEMPTS - 1:
+                    raise
+                metadata["name"] = generate_name(metadata["generateName"])
+                key = resource.key(metadata.get("namespace", ""), metadata["name"])
+        raise already_exists(resource.group_resource, metadata["name"])
+
+    async def update(self, request: Request, transform: Transform, *, patch: bool = False) -> bytes:
+        """Replaces an object by what `transform` makes of it and returns the new bytes.
+
+        `patch` says the object sent is based on the stored one, so its identity is validated rather than
+        taken as a precondition. Raises `StatusError`.
+        """
+        cluster, resource = self._cluster, request.resource
+        for attempt in range(_ATTEMPTS):
+            record = cluster.record(resource, request.namespace, request.name)
+            old = cluster.object(resource, record)
+            new = transform(cluster.object(resource, record))
+            pinned = self._check_identity(request, record, old, new, patch)
+            obj = await self._prepare_update(request, old, new)
+            data = encode(obj)
+            if data == record.data or _same(obj, old):
+                return cluster.data(resource, record)
+            if request.options.dry_run:
+                return data
+            try:
+                return await self._commit(resource, record, old, obj)
+            except RevisionConflict:
+                if pinned or attempt == _ATTEMPTS - 1:
+                    raise modified(resource.group_resource, request.name) from None
+        raise modified(resource.group_resource, request.name)
+
+    async def _commit(self, resource: ServedResource, record: Record, old: Json, obj: Json) -> bytes:
+        cluster = self._cluster
+        collection = cluster.collection(resource)
+        with _only_conflicts(resource, obj["metadata"]["name"]):
+            if is_finished(resource, obj):
+                stored = await cluster.store.delete(collection, record.key, record.revision, stamped(obj))
+            else:
+                durable = is_durable(resource, record.key) and not is_heartbeat(resource, old, obj)
+                stored = await cluster.store.update(
+                    collection, record.key, record.revision, stamped(obj), durable=durable
+                )
+        return cluster.data(resource, stored)
+
+    def _check_identity(self, request: Request, record: Record, old: Json, new: Json, patch: bool) -> bool:
+        """Name, namespace, uid and revision of what was sent; True if it names a revision."""
+        resource = request.resource
+        metadata = metadata_of(new)
+        place(request, metadata)
+        sent_name = metadata.get("name")
+        if not sent_name and not patch:
+            metadata["name"] = request.name
+            if request.resource.custom:
+                raise invalid(
+                    resource.kind,
+                    resource.group,
+                    "",
+                    [Cause("FieldValueRequired", "Required value: name must be provided", "metadata.name")],
+                )
+        elif sent_name != request.name:
+            raise bad_request(
+                f"the name of the object ({sent_name}) does not match the name on the URL ({request.name})"
+            )
+        stored_uid = old["metadata"]["uid"]
+        uid = metadata.get("uid")
+        if uid and uid != stored_uid:
+            if patch:
+                cause = invalid_value("metadata.uid", uid, "field is immutable")
+                raise invalid(resource.kind, resource.group, request.name, [cause, cause])
+            raise conflict(
+                resource.group_resource,
+                request.name,
+                f"StorageError: invalid object, Code: 4, Key: {resource.storage_prefix}{record.key}, "
+                "ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
+                f"{uid}, UID in object meta: {stored_uid}",
+            )
+        version = metadata.get("resourceVersion")
+        if not version or version == "0":
+            if not patch and resource.custom:
+                raise invalid(
+                    resource.kind,
+                    resource.group,
+                    request.name,
+                    [
+                        Cause(
+                            "FieldValueInvalid",
+                            "Invalid value: 0x0: must be specified for an update",
+                            "metadata.resourceVersion",
+                        )
+                    ],
+                )
+            return False
+        if not version.isdecimal():
+            raise unclassified(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+        if int(version) != record.revision:
+            raise modified(resource.group_resource, request.name)
+        return not patch or version != old["metadata"].get("resourceVersion")
+
+    async def _prepare_update(self, request: Request, old: Json, new: Json) -> Json:
+        resource = request.resource
+        merge_system_metadata(old, new)
+        keep_other_half(request, old, new)
+        resource.schema.apply_defaults(new)
+        attributes = self._attributes(request, "UPDATE", request.name, new, old)
+        obj = new
+        if attributes is not None:
+            obj = await self._mutate(attributes, new)
+        if "managedFields" not in request_marks(request):
+            managedfields.record_update(self.scope(request), old, obj)
+        resource.strategy.prepare_for_update(obj, old, self._context(request))
+        _bump_generation(resource, old, obj)
+        self._validate(resource, obj, old)
+        if attributes is not None:
+            attributes.object = obj
+            await self._cluster.seams.admission.validate(attributes)
+        return obj
+
+    async def apply(self, request: Request, config: Json, force: bool) -> tuple[bytes, bool]:
+        """Server-side apply. Returns the bytes and whether the object was created."""
+        cluster, resource = self._cluster, request.resource
+        scope = self.scope(request, "Apply")
+        for attempt in range(_ATTEMPTS):
+            record = cluster.collection(resource).get(resource.key(request.namespace, request.name))
+            fresh: Json = decode_json(encode_json(config)) if attempt else config
+            if record is None:
+                if fresh["metadata"].get("resourceVersion"):
+                    raise modified(resource.group_resource, request.name)
+                if request.subresource:
+                    raise not_found(resource.group_resource, request.name)
+                try:
+                    applied = managedfields.apply(scope, None, fresh, force)
+                    return await self.create(request, applied, "Apply"), True
+                except StatusError as error:
+                    if error.reason != "AlreadyExists" or attempt == _ATTEMPTS - 1:
+                        raise
+                    continue
+
+            def transform(live: Json, fresh: Json = fresh) -> Json:
+                return managedfields.apply(scope, live, fresh, force)
+
+            request.manager = APPLIED + request.manager.removeprefix(APPLIED)
+            return await self.update(request, transform, patch=True), False
+        raise modified(resource.group_resource, request.name)
+
+    def scope(self, request: Request, operation: str = "Update") -> Scope:
+        resource = request.resource
+        manager = Manager(
+            request.manager.removeprefix(APPLIED), operation, resource.api_version, request.subresource
+        )
+        return Scope(
+            node=resource.schema.merge_node(),
+            manager=manager,
+            now=self._cluster.now(),
+            ignored=_ignored_fields(request),
+            present=frozenset() if resource.custom else managedfields.ALWAYS_PRESENT,
+        )
+
+    def _attributes(
+        self, request: Request, operation: str, name: str, obj: Json, old: Json | None
+    ) -> AdmissionAttributes | None:
+        """None if nothing in admission has an interest."""
+        resource = request.resource
+        admission = self._cluster.seams.admission
+        if not admission.concerns(
+            resource.group, resource.version, resource.plural, request.subresource, operation
+        ):
+            return None
+        kind = "CreateOptions" if operation == "CREATE" else "UpdateOptions"
+        return AdmissionAttributes(
+            operation=operation,
+            resource=resource,
+            subresource=request.subresource,
+            name=name,
+            namespace=request.namespace,
+            object=obj,
+            old_object=old,
+            user=request.user,
+            dry_run=request.options.dry_run,
+            options=request.options.to_dict(kind),
+            warnings=request.warnings,
+        )
+
+    async def _mutate(self, attributes: AdmissionAttributes, obj: Json) -> Json:
+        mutated = await self._cluster.seams.admission.mutate(attributes)
+        result = mutated if mutated is not None else obj
+        attributes.resource.schema.prune(result)
+        attributes.resource.schema.apply_defaults(result)
+        return result
+
+    def _context(self, request: Request) -> WriteContext:
+        return WriteContext(request.user, self._cluster.now(), request.subresource, request.options.dry_run)
+
+    def _validate(self, resource: ServedResource, obj: Json, old: Json | None) -> None:
+        metadata = obj["metadata"]
+        causes = metadata_faults(metadata, resource.name_faults)
+        if old is not None:
+            causes.extend(_finalizer_faults(metadata, old["metadata"]))
+        causes.extend(resource.schema.validate(obj, old))
+        causes.extend(resource.strategy.validate(obj, old))
+        if causes:
+            raise invalid(resource.kind, resource.group, metadata.get("name") or "", causes)
+
+    def _check_namespace(self, request: Request, metadata: Json) -> None:
+        resource = request.resource
+        if not resource.namespaced:
+            return
+        namespaces = self._cluster.registry.lookup("", "v1", "namespaces")
+        if namespaces is None:
+            return
+        record = self._cluster.collection(namespaces).get(request.namespace)
+        if record is None:
+            raise not_found("namespaces", request.namespace)
+        if b'"deletionTimestamp"' not in record.data:
+            return
+        namespace = self._cluster.object(namespaces, record)
+        if namespace["metadata"].get("deletionTimestamp"):
+            refusal = forbidden(
+                resource.group_resource,
+                metadata.get("name") or "",
+                _TERMINATING_HINT.format(request.namespace),
+            )
+            assert refusal.details is not None
+            cause = Cause(
+                "NamespaceTerminating",
+                f"namespace {request.namespace} is being terminated",
+                "metadata.namespace",
+            )
+            raise StatusError(
+                refusal.code, refusal.reason, refusal.message, _with_cause(refusal.details, cause)
+            )
+
+
+APPLIED = "\0"
+"""Marks a manager name in a request whose ownership was already set by apply."""
+
+
+def request_marks(request: Request) -> tuple[str, ...]:
+    return ("managedFields",) if request.manager.startswith(APPLIED) else ()
