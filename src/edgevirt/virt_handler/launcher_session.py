@@ -93,6 +93,10 @@ class LauncherSession:
                 await self._converse(await self._dial())
             except (LauncherUnavailable, LauncherRefused, UnsafePath, OSError) as error:
                 self._lose(error)
+            except Exception as error:
+                # Whatever a launcher sends must not end more than its own session.
+                _log.exception("A launcher session failed unexpectedly", extra={"vmi": self.target.vmi})
+                self._lose(error)
             await self._clock.sleep(self._backoff.next())
 
     async def _dial(self) -> socket.socket:

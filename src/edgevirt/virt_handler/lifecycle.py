@@ -8,6 +8,7 @@ reached.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
@@ -66,6 +67,7 @@ class Failure:
     message: str
     permanent: bool
     since: float  # of the first failure in a row
+    retry_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Observed:
     undecided_since: float | None = None
     stop_since: float | None = None  # when the grace period began; None: nobody wants it stopped
     signalled_at: float | None = None
+    killed_at: float | None = None
+    synced_at: float | None = None
     failure: Failure | None = None
 
 
@@ -125,12 +129,12 @@ def decide(vmi: VirtualMachineInstance, seen: Observed) -> Decision:
     phase = Phase(vmi.status.phase) if vmi.status is not None else Phase.SCHEDULED
     if phase in FINAL_PHASES:
         return Decision(phase, steps=(Step.RELEASE,))
-    ended = _end_of_domain(vmi, seen.domain) or _end_of_pod(seen) or _end_of_patience(phase, seen)
+    ended = _end_of_domain(vmi, seen.domain) or _end_of_pod(seen) or _end_of_patience(vmi, phase, seen)
     if ended is not None:
         return ended
     if seen.lost_since is not None:
         # Nothing can be asked, and a guest that was running is most likely still running.
-        return Decision(phase, again=None if seen.incompatible else _remaining(seen.lost_since, seen.now))
+        return Decision(phase, again=seen.lost_since + _patience(vmi, seen) - seen.now)
     if alive(seen.domain):
         return _keep_running(vmi, phase, seen)
     return _not_running(phase, seen)
@@ -149,6 +153,9 @@ def _keep_running(vmi: VirtualMachineInstance, phase: Phase, seen: Observed) -> 
         return Decision(phase, again=min(kill_in, signal_in))
     if kill_in > 0:
         return Decision(phase, steps=(Step.SHUTDOWN,), again=min(kill_in, SIGNAL_INTERVAL))
+    kill_again_in = 0.0 if seen.killed_at is None else seen.killed_at + SIGNAL_INTERVAL - seen.now
+    if kill_again_in > 0:
+        return Decision(phase, again=kill_again_in)
     return Decision(phase, steps=(Step.KILL,), again=SIGNAL_INTERVAL)
 
 
@@ -157,6 +164,11 @@ def _not_running(phase: Phase, seen: Observed) -> Decision:
         return _failed(EndReason.DOMAIN_VANISHED, "the launcher no longer knows a running domain")
     if seen.stop_since is not None:
         return _failed(EndReason.STOPPED_BEFORE_START, "it was stopped before its guest started")
+    retry_at = seen.failure.retry_at if seen.failure is not None else None
+    if retry_at is None and seen.synced_at is not None:
+        retry_at = seen.synced_at + RECHECK_INTERVAL
+    if retry_at is not None and retry_at > seen.now:
+        return Decision(phase, again=retry_at - seen.now)
     return Decision(phase, steps=(Step.SYNC,), again=RECHECK_INTERVAL)
 
 
@@ -191,11 +203,11 @@ def _end_of_pod(seen: Observed) -> Decision | None:
     return None
 
 
-def _end_of_patience(phase: Phase, seen: Observed) -> Decision | None:
-    lost = seen.lost_since
-    if lost is not None and not seen.incompatible and seen.now - lost >= LAUNCHER_TIMEOUT:
+def _end_of_patience(vmi: VirtualMachineInstance, phase: Phase, seen: Observed) -> Decision | None:
+    patience = _patience(vmi, seen)
+    if seen.lost_since is not None and seen.now - seen.lost_since >= patience:
         why = f": {seen.lost_message}" if seen.lost_message else ""
-        message = f"the launcher could not be reached for {LAUNCHER_TIMEOUT:g} s{why}"
+        message = f"the launcher could not be reached for {patience:g} s{why}"
         return _failed(EndReason.LAUNCHER_UNRESPONSIVE, message)
     if phase is not Phase.SCHEDULED or alive(seen.domain):
         return None
@@ -212,5 +224,9 @@ def _failed(reason: EndReason, message: str) -> Decision:
     return Decision(Phase.FAILED, reason=reason.value, message=message, steps=(Step.RELEASE,))
 
 
-def _remaining(since: float, now: float) -> float:
-    return max(0.0, since + LAUNCHER_TIMEOUT - now)
+def _patience(vmi: VirtualMachineInstance, seen: Observed) -> float:
+    """Seconds the launcher may be out of reach. Whoever wants the guest stopped doesn't wait for its launcher
+    longer than for the guest itself; a launcher of another version is waited for until then."""
+    if seen.stop_since is not None:
+        return min(LAUNCHER_TIMEOUT, max(float(grace_seconds(vmi)), SIGNAL_INTERVAL))
+    return math.inf if seen.incompatible else LAUNCHER_TIMEOUT

@@ -41,7 +41,7 @@ _PAUSE_REASONS = {
     StateReason.PAUSED_USER: (ConditionReason.PAUSED_BY_USER, "the guest was paused by a user"),
     StateReason.PAUSED_IO_ERROR: (ConditionReason.PAUSED_IO_ERROR, "a disk of the guest reported an error"),
 }
-_GUEST_FIELDS = frozenset({"interfaces", "guestOSInfo", "conditions"})
+_GUEST_FIELDS = ("interfaces", "guest_os_info", "conditions")
 _MAX_CONDITION_MESSAGE = 1024
 
 
@@ -116,9 +116,14 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return changed
 
 
-def only_guest_data(patch: dict[str, Any]) -> bool:
-    """Whether a patch carries nothing but what guests report, and so may wait a little."""
-    return set(patch["status"]) <= _GUEST_FIELDS
+def only_guest_data(vmi: VirtualMachineInstance, wanted: VirtualMachineInstanceStatus) -> bool:
+    """Whether `wanted` brings nothing new but what the guest's agent reports, and so may wait a little."""
+    old = vmi.status or VirtualMachineInstanceStatus()
+    from_agent = {name: getattr(wanted, name) for name in _GUEST_FIELDS}
+    if msgspec.structs.replace(old, **from_agent) != wanted:
+        return False
+    others = [c for c in wanted.conditions if c.type != ConditionType.AGENT_CONNECTED]
+    return others == [c for c in old.conditions if c.type != ConditionType.AGENT_CONNECTED]
 
 
 Conditions = tuple[VirtualMachineInstanceCondition, ...]
@@ -127,6 +132,8 @@ Conditions = tuple[VirtualMachineInstanceCondition, ...]
 def _conditions(vmi: VirtualMachineInstance, old: VirtualMachineInstanceStatus, facts: Facts) -> Conditions:
     conditions = _with_failure(old.conditions, facts)
     domain = facts.domain if facts.phase is Phase.RUNNING else None
+    if domain is None and facts.phase not in FINAL_PHASES:
+        return conditions
     agent = domain is not None and domain.agent_connected
     conditions = _put(conditions, ConditionType.AGENT_CONNECTED, True, ("", "") if agent else None, facts)
     conditions = _put(conditions, ConditionType.PAUSED, True, _paused(domain), facts)

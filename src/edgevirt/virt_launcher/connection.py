@@ -90,6 +90,10 @@ class Connection:
             connection = await asyncio.shield(self._open)
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, connection)
 
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """`function()` in the same threads: for file work that does not belong on the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+
     def close(self) -> None:
         """Give the threads up. They hold nothing that outlives the process."""
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -24,7 +24,10 @@ from edgevirt.virt_launcher.settings import Settings
 
 PROGRAM: Final = "/usr/sbin/libvirtd"
 _DRIVER: Final = "libvirt_driver_qemu.so"
-_DRIVER_DIRS: Final = ("/usr/lib/x86_64-linux-gnu/libvirt/connection-driver", "/usr/lib64/libvirt/connection-driver")
+_DRIVER_DIRS: Final = (
+    "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver",
+    "/usr/lib64/libvirt/connection-driver",
+)
 _QEMU_CONF: Final = """\
 security_driver = "none"
 dynamic_ownership = 0
@@ -107,7 +110,9 @@ def prepare(paths: DaemonPaths, warm_capabilities: Path) -> None:
     drivers.mkdir(mode=0o700, parents=True, exist_ok=True)
     source = next((Path(d) / _DRIVER for d in _DRIVER_DIRS if (Path(d) / _DRIVER).exists()), None)
     if source is None:
-        raise LibvirtdFailed(f"libvirt's QEMU driver is not installed (no {_DRIVER} in {', '.join(_DRIVER_DIRS)})")
+        raise LibvirtdFailed(
+            f"libvirt's QEMU driver is not installed (no {_DRIVER} in {', '.join(_DRIVER_DIRS)})"
+        )
     with contextlib.suppress(FileExistsError):
         (drivers / _DRIVER).symlink_to(source)
     (paths.config / "qemu.conf").write_text(_QEMU_CONF)
@@ -231,13 +236,19 @@ async def _exit_of(pid: int) -> int:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     descriptor = os.pidfd_open(pid)
-    loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+    loop.add_reader(descriptor, _note, ended)
     try:
         await ended
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    _, status = os.waitpid(pid, os.WNOHANG)  # it has ended, so this reaps it
+    return os.waitstatus_to_exitcode(status)
+
+
+def _note(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 def tail(path: Path, most: int) -> str:

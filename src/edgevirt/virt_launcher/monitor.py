@@ -1,4 +1,4 @@
-"""PID 1 of the pod: starts virt-launcher, reaps everything, forwards the pod's signals, and leaves no QEMU behind.
+"""PID 1 of the pod: starts virt-launcher, reaps everything, forwards signals, leaves no QEMU behind.
 
 libvirt daemonises QEMU, and waits until a QEMU it killed is gone; a PID 1 that does not reap orphans keeps it
 waiting for minutes. So this file does nothing else. It imports nothing that costs memory and nothing of
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 QEMU_GRACE_SECONDS = 10
@@ -43,7 +44,7 @@ def _supervise(launcher: int, watched: set[signal.Signals]) -> int:
 
 
 def _reap() -> list[tuple[int, int]]:
-    reaped = []
+    reaped: list[tuple[int, int]] = []
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -68,13 +69,13 @@ def _end_qemu() -> None:
 
 def _await_end(pids: list[int]) -> None:
     """Return when none of `pids` is left, or after the grace. Only our own children can be waited for."""
-    for _ in range(QEMU_GRACE_SECONDS):
+    deadline = time.monotonic() + QEMU_GRACE_SECONDS
+    while (left := deadline - time.monotonic()) > 0:
         _reap()
         if not any(_alive(pid) for pid in pids):
             return
         # Wakes at once for a child; the second is the bound for a QEMU whose parent is somebody else.
-        signal.sigtimedwait({signal.SIGCHLD}, 1)
-    _reap()
+        signal.sigtimedwait({signal.SIGCHLD}, min(left, 1))
 
 
 def _qemu_pids() -> list[int]:

@@ -65,12 +65,14 @@ class StatusError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
+        self.list_continue = ""
+        """A continue token the client may go on with, in the answer to an expired list."""
 
     def to_status(self) -> dict[str, Any]:
         document: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self.list_continue} if self.list_continue else {},
             "status": "Failure",
             "message": self.message,
         }
@@ -219,7 +221,7 @@ def too_large_resource_version(requested: int, current: int) -> StatusError:
     return StatusError(
         504,
         "Timeout",
-        f"Too large resource version: {requested}, current: {current}",
+        f"Timeout: Too large resource version: {requested}, current: {current}",
         Details(
             causes=(Cause("ResourceVersionTooLarge", "Too large resource version"),), retry_after_seconds=1
         ),

@@ -8,15 +8,20 @@ again, unless the client named the revision it means.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from edgevirt.engine.apiserver import managedfields
 from edgevirt.engine.apiserver.cluster import Cluster, api_errors
 from edgevirt.engine.apiserver.errors import (
     Cause,
+    Details,
     StatusError,
     already_exists,
     bad_request,
@@ -27,6 +32,7 @@ from edgevirt.engine.apiserver.errors import (
     not_found,
     unclassified,
 )
+from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.managedfields import Manager, Scope
 from edgevirt.engine.apiserver.names import generate_name, invalid_value, metadata_faults
 from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, metadata_of
@@ -129,11 +135,13 @@ class Writes:
                 key = resource.key(metadata.get("namespace", ""), metadata["name"])
         raise already_exists(resource.group_resource, metadata["name"])
 
-    async def update(self, request: Request, transform: Transform, *, patch: bool = False) -> bytes:
+    async def update(
+        self, request: Request, transform: Transform, *, patch: bool = False, owned: bool = False
+    ) -> bytes:
         """Replaces an object by what `transform` makes of it and returns the new bytes.
 
         `patch` says the object sent is based on the stored one, so its identity is validated rather than
-        taken as a precondition. Raises `StatusError`.
+        taken as a precondition; `owned` that `transform` sets the field ownership. Raises `StatusError`.
         """
         cluster, resource = self._cluster, request.resource
         for attempt in range(_ATTEMPTS):
@@ -141,7 +149,7 @@ class Writes:
             old = cluster.object(resource, record)
             new = transform(cluster.object(resource, record))
             pinned = self._check_identity(request, record, old, new, patch)
-            obj = await self._prepare_update(request, old, new)
+            obj = await self._prepare_update(request, old, new, owned)
             data = encode(obj)
             if data == record.data or _same(obj, old):
                 return cluster.data(resource, record)
@@ -221,7 +229,7 @@ class Writes:
             raise modified(resource.group_resource, request.name)
         return not patch or version != old["metadata"].get("resourceVersion")
 
-    async def _prepare_update(self, request: Request, old: Json, new: Json) -> Json:
+    async def _prepare_update(self, request: Request, old: Json, new: Json, owned: bool) -> Json:
         resource = request.resource
         merge_system_metadata(old, new)
         keep_other_half(request, old, new)
@@ -230,7 +238,7 @@ class Writes:
         obj = new
         if attributes is not None:
             obj = await self._mutate(attributes, new)
-        if "managedFields" not in request_marks(request):
+        if not owned:
             managedfields.record_update(self.scope(request), old, obj)
         resource.strategy.prepare_for_update(obj, old, self._context(request))
         _bump_generation(resource, old, obj)
@@ -263,15 +271,12 @@ class Writes:
             def transform(live: Json, fresh: Json = fresh) -> Json:
                 return managedfields.apply(scope, live, fresh, force)
 
-            request.manager = APPLIED + request.manager.removeprefix(APPLIED)
-            return await self.update(request, transform, patch=True), False
+            return await self.update(request, transform, patch=True, owned=True), False
         raise modified(resource.group_resource, request.name)
 
     def scope(self, request: Request, operation: str = "Update") -> Scope:
         resource = request.resource
-        manager = Manager(
-            request.manager.removeprefix(APPLIED), operation, resource.api_version, request.subresource
-        )
+        manager = Manager(request.manager, operation, resource.api_version, request.subresource)
         return Scope(
             node=resource.schema.merge_node(),
             manager=manager,
@@ -355,9 +360,167 @@ class Writes:
             )
 
 
-APPLIED = "\0"
-"""Marks a manager name in a request whose ownership was already set by apply."""
+def stamped(obj: Json) -> Callable[[int], bytes]:
+    """Encodes `obj` with the revision it gets."""
+
+    def encode_with(revision: int) -> bytes:
+        obj["metadata"]["resourceVersion"] = str(revision)
+        return encode(obj)
+
+    return encode_with
 
 
-def request_marks(request: Request) -> tuple[str, ...]:
-    return ("managedFields",) if request.manager.startswith(APPLIED) else ()
+def place(request: Request, metadata: Json) -> None:
+    """Puts the object into the request's namespace. Raises `StatusError` 400 if it names another one."""
+    sent = metadata.get("namespace") or ""
+    wanted = request.namespace if request.resource.namespaced else ""
+    if sent and sent != wanted:
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    if wanted:
+        metadata["namespace"] = wanted
+    else:
+        metadata.pop("namespace", None)
+
+
+_FROM_STORED = (
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "resourceVersion",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generateName",
+)
+
+
+def merge_system_metadata(old: Json, new: Json) -> None:
+    """What clients cannot change keeps its stored value."""
+    before, metadata = old["metadata"], new["metadata"]
+    metadata.pop("selfLink", None)
+    for name in _FROM_STORED:
+        if name in before:
+            metadata[name] = before[name]
+        else:
+            metadata.pop(name, None)
+
+
+def keep_other_half(request: Request, old: Json, new: Json) -> None:
+    """The main endpoint does not write status, the status endpoint writes nothing else."""
+    resource = request.resource
+    if request.subresource == "status":
+        for name in [name for name in new if name not in ("apiVersion", "kind", "metadata", "status")]:
+            if name not in old:
+                del new[name]
+        for name, value in old.items():
+            if name not in ("metadata", "status"):
+                new[name] = value
+        if resource.custom:
+            sent = new["metadata"].get("managedFields")
+            new["metadata"] = dict(old["metadata"])
+            if sent is not None:
+                new["metadata"]["managedFields"] = sent
+    elif "status" in resource.subresources:
+        if "status" in old:
+            new["status"] = old["status"]
+        else:
+            new.pop("status", None)
+
+
+def _bump_generation(resource: ServedResource, old: Json, obj: Json) -> None:
+    if not (resource.generation or resource.custom):
+        return
+    ignored = {"apiVersion", "kind", "metadata"}
+    if not resource.custom or "status" in resource.subresources:
+        ignored.add("status")
+    if {name: value for name, value in obj.items() if name not in ignored} != {
+        name: value for name, value in old.items() if name not in ignored
+    }:
+        obj["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
+
+
+_deterministic = msgspec.json.Encoder(order="deterministic")
+
+
+def _same(obj: Json, old: Json) -> bool:
+    """Equal as JSON; Python alone would take 1 for true."""
+    return obj == old and _deterministic.encode(obj) == _deterministic.encode(old)
+
+
+def is_finished(resource: ServedResource, obj: Json) -> bool:
+    """The object is being deleted and nothing keeps it any more."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
+        return False
+    if metadata.get("deletionGracePeriodSeconds"):
+        return False
+    if resource.plural == "namespaces" and not resource.group:
+        return not (obj.get("spec") or {}).get("finalizers")
+    return True
+
+
+VOLATILE_LEASES = "kube-node-lease/"
+
+
+def is_durable(resource: ServedResource, key: str) -> bool:
+    """Node leases are renewed every few seconds and mean nothing after a restart: they stay in memory."""
+    return not (resource.plural == "leases" and key.startswith(VOLATILE_LEASES))
+
+
+def is_heartbeat(resource: ServedResource, old: Json, new: Json) -> bool:
+    """A node update that changes nothing but the time of its last heartbeat."""
+    if resource.plural != "nodes" or resource.group:
+        return False
+    return _without_heartbeat(old) == _without_heartbeat(new)
+
+
+def _without_heartbeat(node: Json) -> Json:
+    status = dict(node.get("status") or {})
+    status["conditions"] = [
+        {name: value for name, value in condition.items() if name != "lastHeartbeatTime"}
+        for condition in status.get("conditions") or ()
+    ]
+    metadata = {name: value for name, value in node["metadata"].items() if name != "managedFields"}
+    return {**node, "status": status, "metadata": metadata}
+
+
+def _finalizer_faults(metadata: Json, old: Json) -> list[Cause]:
+    if not old.get("deletionTimestamp"):
+        return []
+    before = old.get("finalizers") or []
+    added = [finalizer for finalizer in metadata.get("finalizers") or [] if finalizer not in before]
+    if not added:
+        return []
+    shown = ", ".join(f'"{finalizer}"' for finalizer in added)
+    return [
+        Cause(
+            "FieldValueForbidden",
+            "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
+            f"[]string{{{shown}}}",
+            "metadata.finalizers",
+        )
+    ]
+
+
+def _with_cause(details: Details, cause: Cause) -> Details:
+    return dataclasses.replace(details, causes=(*details.causes, cause))
+
+
+def _ignored_fields(request: Request) -> Fields:
+    if request.subresource == "status":
+        return {"f:spec": {}, "f:metadata": {}} if request.resource.custom else {"f:spec": {}}
+    return {"f:status": {}} if "status" in request.resource.subresources else {}
+
+
+@contextlib.contextmanager
+def _only_conflicts(resource: ServedResource, name: str) -> Iterator[None]:
+    """API errors for everything but a conflict, which the caller may resolve by trying again."""
+    conflicted: RevisionConflict | None = None
+    with api_errors(resource, name):
+        try:
+            yield
+        except RevisionConflict as error:
+            conflicted = error
+    if conflicted is not None:
+        raise conflicted

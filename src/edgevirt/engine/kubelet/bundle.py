@@ -91,7 +91,6 @@ def _process(inputs: Inputs, security: SecurityContext | None) -> dict[str, Any]
     if security and security.allow_privilege_escalation is not None:
         escalation = security.allow_privilege_escalation
     env = {"PATH": PATH, "HOME": inputs.user.home, **inputs.env}
-    env.setdefault("HOSTNAME", "")
     nofile = min(_NOFILE, inputs.node.nofile)
     score = resources.oom_score(inputs.pod, inputs.container, inputs.node.memory)
     return {
@@ -216,7 +215,7 @@ def _linux(inputs: Inputs, security: SecurityContext | None, privileged: bool) -
         linux["seccomp"] = seccomp.runtime_default(capabilities.granted(security, inputs.node.bounding))
     if any(mount.propagation in ("shared", "slave") for mount in inputs.mounts):
         shared = any(mount.propagation == "shared" for mount in inputs.mounts)
-        linux["rootfsPropagation"] = "shared" if shared else "slave"
+        linux["rootfsPropagation"] = "rshared" if shared else "rslave"
     return linux
 
 

@@ -16,7 +16,7 @@ from edgevirt.api.core import NodeSelector, PersistentVolume, PersistentVolumeCl
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claims:
-    """`problem` says why the pod cannot be placed anywhere yet; "" if it can, on nodes matching `affinities`."""
+    """`problem` says why the pod fits nowhere yet; "" if it does, on nodes that match all `affinities`."""
 
     problem: str = ""
     affinities: tuple[NodeSelector, ...] = ()

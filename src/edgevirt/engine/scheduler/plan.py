@@ -42,10 +42,9 @@ class Placement:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unschedulable:
-    """`message` is the PodScheduled condition's; `final` if only a change of the pod itself can help."""
+    """`message` is the PodScheduled condition's."""
 
     message: str
-    final: bool = False
 
 
 def plan(
@@ -57,13 +56,12 @@ def plan(
     if refused:
         return Unschedulable(
             f"0/{len(candidates)} nodes are available: {refused} is not supported by this scheduler; "
-            "remove it from the pod.",
-            final=True,
+            "remove it from the pod."
         )
     try:
         needs = requests.pod_requests(pod)
     except quantity.QuantityError as error:
-        return Unschedulable(f"the pod's resource requests cannot be read: {error}", final=True)
+        return Unschedulable(f"the pod's resource requests cannot be read: {error}")
     if not candidates:
         return Unschedulable("no nodes available to schedule pods")
     reasons: collections.Counter[str] = collections.Counter()

@@ -5,9 +5,6 @@ ValidatingAdmissionPolicy is not served. `build` makes the chain the server moun
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
-
 from edgevirt.engine.apiserver.admission.caller import WebhookCaller
 from edgevirt.engine.apiserver.admission.chain import Chain
 from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhook_configuration
@@ -21,27 +18,23 @@ from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory
 from edgevirt.engine.apiserver.aggregation.trust import TrustStore
 from edgevirt.engine.apiserver.auth.rbac import RoleBasedAccess
 from edgevirt.engine.apiserver.extension import ObjectReader
+from edgevirt.engine.apiserver.registry import Registry
 
-__all__ = ["Chain", "ServedVersions", "build", "validate_webhook_configuration"]
-
-
-class ServedVersions(Protocol):
-    """What admission needs of the registry of served resources."""
-
-    def on_change(self, callback: Callable[[], None]) -> None: ...
-
-    def versions(self, group: str, plural: str) -> Sequence[str]:
-        """The versions in which a resource is served."""
+__all__ = ["Chain", "build", "validate_webhook_configuration"]
 
 
 def build(
-    reader: ObjectReader, served: ServedVersions, access: RoleBasedAccess, directory: ServiceDirectory
+    reader: ObjectReader, registry: Registry, access: RoleBasedAccess, directory: ServiceDirectory
 ) -> Chain:
     """The chain, following `reader`. `directory` must observe the same reader. Close it when done."""
     caller = WebhookCaller(directory, TrustStore())
-    webhooks = Webhooks(reader, caller, served.versions)
+
+    def versions(group: str, plural: str) -> list[str]:
+        return [found.version for found in registry.list() if (found.group, found.plural) == (group, plural)]
+
+    webhooks = Webhooks(reader, caller, versions)
     webhooks.observe()
-    served.on_change(webhooks.forget_matches)
+    registry.on_change(webhooks.forget_matches)
     mutating = (
         NamespaceLifecycle(reader),
         NodeRestriction(reader),

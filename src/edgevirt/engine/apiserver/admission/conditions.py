@@ -22,8 +22,8 @@ class ConditionError(Exception):
 
 @cache
 def _environment() -> cel.Env:
-    from cel_expr_python import cel  # noqa: PLC0415 # 14 MB, see the module's docstring
-    from cel_expr_python.ext import ext_math, ext_optional, ext_strings  # noqa: PLC0415
+    from cel_expr_python import cel
+    from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
     return cel.NewEnv(
         variables={"object": cel.Type.DYN, "oldObject": cel.Type.DYN, "request": cel.Type.DYN},

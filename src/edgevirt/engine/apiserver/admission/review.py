@@ -69,7 +69,7 @@ def request_document(
 
 
 def in_version(document: Json | None, group: str, version: str) -> Json | None:
-    """`document` as an object of another version of its group. Versions share one schema (conversion None)."""
+    """`document` as an object of another version; versions share one schema (conversion None)."""
     if document is None:
         return None
     own_group = str(document.get("apiVersion", "")).rpartition("/")[0]

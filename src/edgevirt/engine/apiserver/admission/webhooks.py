@@ -20,7 +20,7 @@ import msgspec
 from edgevirt.engine.apiserver import errors
 from edgevirt.engine.apiserver.admission import conditions, review
 from edgevirt.engine.apiserver.admission.caller import CallFailed, WebhookCaller
-from edgevirt.engine.apiserver.admission.matching import Match, Target, Webhook, WebhookTable, selected
+from edgevirt.engine.apiserver.admission.matching import Match, Target, WebhookTable, selected
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.extension import ObjectReader
 from edgevirt.engine.apiserver.request import AdmissionAttributes
@@ -132,7 +132,7 @@ class Webhooks:
             )
         resource = attributes.resource
         shown = review.in_version(attributes.object, resource.group, match.version)
-        patched = apply_patch(copy.deepcopy(shown) or {}, answer.patch)
+        patched = apply_patch(copy.deepcopy(shown or {}), answer.patch)
         result = review.in_version(patched, resource.group, resource.version)
         changed = result != attributes.object
         attributes.object = result
@@ -156,41 +156,41 @@ class Webhooks:
     ) -> review.Answer | None:
         """One question; None if conditions or failurePolicy Ignore take the webhook out."""
         webhook = match.webhook
-        if webhook.broken:
-            return _failed(webhook, webhook.broken)
-        resource = attributes.resource
-        document = review.in_version(attributes.object, resource.group, match.version)
-        old = review.in_version(attributes.old_object, resource.group, match.version)
-        uid = self._new_uid()
-        request = review.request_document(attributes, uid, match.version, document, old)
-        if webhook.conditions:
-            variables = {"object": document, "oldObject": old, "request": request}
-            try:
-                if not conditions.matches(webhook.conditions, variables):
-                    return None
-            except conditions.ConditionError as error:
-                return _failed(webhook, str(error))
         if attributes.dry_run and webhook.side_effects not in ("None", "NoneOnDryRun"):
             raise errors.bad_request(f'admission webhook "{webhook.name}" does not support dry run')
+        try:
+            return await self._ask_or_fail(match, attributes, mutating)
+        except (CallFailed, conditions.ConditionError) as error:
+            why = str(error)
+        except review.InvalidAnswer as error:
+            why = f"received invalid webhook response: {error}"
+        if webhook.fail_closed:
+            raise errors.internal(f'failed calling webhook "{webhook.name}": {why}')
+        return None
+
+    async def _ask_or_fail(
+        self, match: Match, attributes: AdmissionAttributes, mutating: bool
+    ) -> review.Answer | None:
+        """As `_ask`, with every failure as an exception: CallFailed, ConditionError, InvalidAnswer."""
+        webhook = match.webhook
+        if webhook.broken:
+            raise CallFailed(webhook.broken)
+        group = attributes.resource.group
+        document = review.in_version(attributes.object, group, match.version)
+        old = review.in_version(attributes.old_object, group, match.version)
+        uid = self._new_uid()
+        request = review.request_document(attributes, uid, match.version, document, old)
+        variables = {"object": document, "oldObject": old, "request": request}
+        if webhook.conditions and not conditions.matches(webhook.conditions, variables):
+            return None
         body = msgspec.json.encode(
             {"kind": "AdmissionReview", "apiVersion": review.API_VERSION, "request": request}
         )
-        try:
-            return review.read_answer(await self._caller.call(webhook, body), uid, mutating)
-        except CallFailed as error:
-            return _failed(webhook, str(error))
-        except review.InvalidAnswer as error:
-            return _failed(webhook, f"received invalid webhook response: {error}")
-
-
-def _failed(webhook: Webhook, why: str) -> None:
-    """A webhook that could not be asked: refuses the request unless its policy is Ignore."""
-    if webhook.fail_closed:
-        raise errors.internal(f'failed calling webhook "{webhook.name}": {why}')
+        return review.read_answer(await self._caller.call(webhook, body), uid, mutating)
 
 
 def apply_patch(document: Json, operations: Sequence[Json]) -> Json:
-    """`document` after a JSON patch; the argument may be changed. Raises StatusError 500 if it does not fit."""
+    """`document` after a JSON patch, perhaps changed in place. Raises StatusError 500 if it does not fit."""
     try:
         patched = jsonpatch.JsonPatch(list(operations)).apply(document, in_place=True)
     except (

@@ -1,0 +1,176 @@
+"""What is to be done next for a pod (pure).
+
+`plan` compares the pod that is wanted with what is there and says which steps can be taken now, or when to
+look again. It is asked again after every step and every event, so it never has to look ahead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+
+from edgevirt.api.core import Container, Pod
+
+
+class State(enum.StrEnum):
+    """NEW: never started in this sandbox; RUNNING; EXITED: the last run is over."""
+
+    NEW = "new"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """One container. `retry_at` (monotonic): not to be started before; `started`: startup probe passed."""
+
+    state: State = State.NEW
+    exit_code: int = 0
+    started: bool = False
+    unhealthy: bool = False
+    retry_at: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observed:
+    """The pod as it is. `prepared`: sandbox and volumes are there; `held`: something is left to release.
+
+    `deleting`: its deletion was asked for; `failed`: it was refused, evicted or timed out, and must end.
+    """
+
+    prepared: bool = False
+    held: bool = False
+    deleting: bool = False
+    failed: bool = False
+    retry_at: float = 0.0
+    containers: Mapping[str, Seen] = dataclasses.field(default_factory=dict)
+
+    def of(self, container: Container) -> Seen:
+        return self.containers.get(container.name, Seen())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make volumes, sandbox and network, and fetch images."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Start:
+    container: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    container: str
+    unhealthy: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """Give back everything but the logs."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Forget:
+    """Nothing is left: remove the pod's directory and confirm the deletion."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """Nothing to do before this moment (monotonic)."""
+
+    moment: float
+
+
+Action = Prepare | Start | Stop | Release | Forget | WaitUntil
+
+
+def plan(pod: Pod, observed: Observed, now: float) -> tuple[Action, ...]:
+    """The steps that may be taken now, at the same time; () to wait for an event."""
+    assert pod.spec
+    if observed.deleting or observed.failed:
+        return _end(pod, observed)
+    if outcome(pod, observed) is not None:
+        return _end(pod, observed)
+    if not observed.prepared:
+        return (Prepare(),) if observed.retry_at <= now else (WaitUntil(observed.retry_at),)
+    actions: list[Action] = []
+    for container in pod.spec.init_containers:
+        seen = observed.of(container)
+        if is_sidecar(container):
+            actions += _keep_running(container, seen, now)
+            if not (seen.state is State.RUNNING and seen.started):
+                return tuple(actions)
+        elif seen.state is State.RUNNING:
+            return tuple(actions)
+        elif seen.state is State.NEW or seen.exit_code != 0:
+            return (*actions, *_start(container, seen, now))
+    for container in pod.spec.containers:
+        seen = observed.of(container)
+        if seen.state is State.EXITED and not restarts(pod, seen.exit_code):
+            continue
+        actions += _keep_running(container, seen, now)
+    return tuple(actions)
+
+
+def outcome(pod: Pod, observed: Observed) -> str | None:
+    """ "Succeeded" or "Failed" when no container will run again by itself, else None."""
+    assert pod.spec
+    policy = pod.spec.restart_policy or "Always"
+    for container in pod.spec.init_containers:
+        seen = observed.of(container)
+        if is_sidecar(container) or seen.state is not State.EXITED:
+            continue
+        if seen.exit_code != 0 and policy == "Never":
+            return "Failed"
+    if policy == "Always":
+        return None
+    codes = []
+    for container in pod.spec.containers:
+        seen = observed.of(container)
+        if seen.state is not State.EXITED or restarts(pod, seen.exit_code):
+            return None
+        codes.append(seen.exit_code)
+    return "Failed" if any(codes) else "Succeeded"
+
+
+def restarts(pod: Pod, exit_code: int) -> bool:
+    """Whether a regular container that ended with `exit_code` is started again."""
+    assert pod.spec
+    match pod.spec.restart_policy or "Always":
+        case "Always":
+            return True
+        case "OnFailure":
+            return exit_code != 0
+        case _:
+            return False
+
+
+def is_sidecar(container: Container) -> bool:
+    """An init container that runs beside the regular ones."""
+    return container.restart_policy == "Always"
+
+
+def _end(pod: Pod, observed: Observed) -> tuple[Action, ...]:
+    assert pod.spec
+    sidecars = [c for c in pod.spec.init_containers if is_sidecar(c)]
+    mains = [*pod.spec.containers, *(c for c in pod.spec.init_containers if not is_sidecar(c))]
+    running = [c for c in mains if observed.of(c).state is State.RUNNING]
+    if not running:  # sidecars end last, one after the other, the first started at the very end
+        running = [c for c in reversed(sidecars) if observed.of(c).state is State.RUNNING][:1]
+    if running:
+        return tuple(Stop(container.name) for container in running)
+    if observed.held:
+        return (Release(),)
+    return (Forget(),) if observed.deleting else ()
+
+
+def _keep_running(container: Container, seen: Seen, now: float) -> tuple[Action, ...]:
+    if seen.state is State.RUNNING:
+        return (Stop(container.name, unhealthy=True),) if seen.unhealthy else ()
+    return _start(container, seen, now)
+
+
+def _start(container: Container, seen: Seen, now: float) -> tuple[Action, ...]:
+    return (Start(container.name),) if seen.retry_at <= now else (WaitUntil(seen.retry_at),)

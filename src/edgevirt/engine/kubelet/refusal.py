@@ -1,0 +1,148 @@
+"""Fields of a pod that this kubelet does not implement: such a pod is refused, never run half (pure)."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterator
+
+from edgevirt.api.core import Container, Pod, Probe, SecurityContext, Volume
+from edgevirt.engine.kubelet import capabilities, resources
+from edgevirt.engine.kubelet.volumes.prepare import is_api_volume
+
+REASON = "UnsupportedPod"
+
+
+def refusals(pod: Pod) -> tuple[str, ...]:
+    """One sentence with a field path per thing that cannot be done; () for a pod that can be run."""
+    return tuple(_pod(pod))
+
+
+def _pod(pod: Pod) -> Iterator[str]:
+    spec = pod.spec
+    if spec is None:
+        yield "spec: missing"
+        return
+    flags = {
+        "spec.shareProcessNamespace": spec.share_process_namespace,
+        "spec.setHostnameAsFQDN": spec.set_hostname_as_fqdn,
+        "spec.hostUsers": spec.host_users is False,
+        "spec.ephemeralContainers": bool(spec.ephemeral_containers),
+        "spec.resourceClaims": bool(spec.resource_claims),
+        "spec.runtimeClassName": bool(spec.runtime_class_name),
+        "spec.schedulingGates": bool(spec.scheduling_gates),
+    }
+    yield from (f"{path}: not supported by this node" for path, used in flags.items() if used)
+    if spec.os and spec.os.name not in ("", "linux"):
+        yield f"spec.os.name: {spec.os.name!r} is not linux"
+    if general := spec.security_context:
+        if general.windows_options:
+            yield "spec.securityContext.windowsOptions: this node runs Linux"
+        yield from _seccomp("spec.securityContext", general.seccomp_profile and general.seccomp_profile.type)
+        yield from _mac("spec.securityContext", general.app_armor_profile, general.se_linux_options)
+    for index, container in enumerate(spec.init_containers):
+        yield from _container(f"spec.initContainers[{index}]", container, pod)
+        if container.restart_policy not in ("", "Always"):
+            yield f"spec.initContainers[{index}].restartPolicy: {container.restart_policy!r} is not Always"
+    for index, container in enumerate(spec.containers):
+        yield from _container(f"spec.containers[{index}]", container, pod)
+    for index, volume in enumerate(spec.volumes):
+        yield from _volume(f"spec.volumes[{index}]", volume)
+
+
+def _container(path: str, container: Container, pod: Pod) -> Iterator[str]:
+    flags = {
+        "stdin": container.stdin,
+        "tty": container.tty,
+        "restartPolicyRules": bool(container.restart_policy_rules),
+        "lifecycle": container.lifecycle is not None
+        and bool(container.lifecycle.post_start or container.lifecycle.pre_stop or container.lifecycle.stop_signal),
+        "resources.claims": bool(container.resources and container.resources.claims),
+    }
+    yield from (f"{path}.{name}: not supported by this node" for name, used in flags.items() if used)
+    host_network = pod.spec is not None and pod.spec.host_network
+    for index, port in enumerate(container.ports):
+        if port.host_port and not host_network:
+            yield f"{path}.ports[{index}].hostPort: not supported by this node; use hostNetwork or a Service"
+    for name, probe in (
+        ("livenessProbe", container.liveness_probe),
+        ("readinessProbe", container.readiness_probe),
+        ("startupProbe", container.startup_probe),
+    ):
+        yield from _probe(f"{path}.{name}", probe)
+    if container.security_context:
+        yield from _security(f"{path}.securityContext", container.security_context)
+    for index, mount in enumerate(container.volume_mounts):
+        where = f"{path}.volumeMounts[{index}]"
+        if mount.bind_mount_options:
+            yield f"{where}.bindMountOptions: not supported by this node"
+        if mount.recursive_read_only not in ("", "Disabled", "IfPossible"):
+            yield f"{where}.recursiveReadOnly: {mount.recursive_read_only} is not supported by this node"
+        if mount.mount_propagation not in ("", "None", "HostToContainer", "Bidirectional"):
+            yield f"{where}.mountPropagation: {mount.mount_propagation!r} is unknown"
+    for index, variable in enumerate(container.env):
+        if variable.value_from and variable.value_from.file_key_ref:
+            yield f"{path}.env[{index}].valueFrom.fileKeyRef: not supported by this node"
+
+
+def _probe(path: str, probe: Probe | None) -> Iterator[str]:
+    if probe is None:
+        return
+    if probe.grpc:
+        yield f"{path}.grpc: not supported by this node; use exec, httpGet or tcpSocket"
+    elif not (probe.exec or probe.http_get or probe.tcp_socket):
+        yield f"{path}: names no action"
+
+
+def _security(path: str, security: SecurityContext) -> Iterator[str]:
+    if security.windows_options:
+        yield f"{path}.windowsOptions: this node runs Linux"
+    if security.proc_mount not in ("", "Default", "Unmasked"):
+        yield f"{path}.procMount: {security.proc_mount!r} is unknown"
+    if security.capabilities:
+        wish = security.capabilities
+        for name in capabilities.unknown((*wish.add, *wish.drop)):
+            yield f"{path}.capabilities: {name!r} is no capability"
+    yield from _seccomp(path, security.seccomp_profile and security.seccomp_profile.type)
+    yield from _mac(path, security.app_armor_profile, security.se_linux_options)
+
+
+def _seccomp(path: str, kind: str | None) -> Iterator[str]:
+    if kind not in (None, "", "RuntimeDefault", "Unconfined"):
+        yield f"{path}.seccompProfile: type {kind} is not supported by this node"
+
+
+def _mac(path: str, app_armor: object, se_linux: object) -> Iterator[str]:
+    kind = getattr(app_armor, "type", "")
+    if kind not in ("", "RuntimeDefault", "Unconfined"):
+        yield f"{path}.appArmorProfile: type {kind} is not supported by this node"
+    if se_linux is not None and os.path.exists("/sys/fs/selinux/enforce"):
+        yield f"{path}.seLinuxOptions: not supported by this node"
+
+
+def _volume(path: str, volume: Volume) -> Iterator[str]:
+    if is_api_volume(volume):
+        if volume.projected:
+            for index, source in enumerate(volume.projected.sources):
+                if source.cluster_trust_bundle or source.pod_certificate:
+                    yield f"{path}.projected.sources[{index}]: only secret, configMap, downwardAPI and"\
+                        " serviceAccountToken are supported by this node"
+        return
+    if any(s is not None for s in (volume.host_path, volume.image, volume.persistent_volume_claim)):
+        return
+    if volume.empty_dir is not None:
+        return
+    kinds = ("csi", "ephemeral", "nfs", "storageos")
+    kind = next((name for name in kinds if getattr(volume, name) is not None), "its kind")
+    yield f"{path}: {kind} volumes are not supported by this node"
+
+
+def missing_devices(pod: Pod, known: frozenset[str]) -> tuple[str, ...]:
+    """Extended resources the pod asks for that this node does not provide."""
+    spec = pod.spec
+    asked = {
+        name
+        for container in ((*spec.containers, *spec.init_containers) if spec else ())
+        for name, count in resources.extended(container)
+        if count > 0
+    }
+    return tuple(sorted(asked - known))

@@ -1,0 +1,129 @@
+"""The pod's shared part: namespaces, network and cgroup; made once, released to the last trace.
+
+Making follows the order that recovery relies on: the record says so first, then the thing is made. So a
+release, which looks at everything a pod can have left, is right after any interruption, and is idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Iterable
+
+from edgevirt.api.core import Pod
+from edgevirt.engine.kubelet import hosts, mounts, namespaces, resources
+from edgevirt.engine.kubelet.cni import CniError, PodNetwork
+from edgevirt.engine.kubelet.processes import Process
+from edgevirt.engine.kubelet.services import Services
+
+log = logging.getLogger("edgevirt.kubelet")
+_SHM_BYTES = 64 << 20
+_KILL_SECONDS = 10.0
+
+
+def kinds(pod: Pod) -> frozenset[str]:
+    """Which namespaces the pod has of its own."""
+    spec = pod.spec
+    result = {"net", "ipc", "uts"}
+    if spec and spec.host_network:
+        result -= {"net", "uts"}
+    if spec and spec.host_ipc:
+        result -= {"ipc"}
+    return frozenset(result)
+
+
+def network(services: Services, pod: Pod) -> PodNetwork:
+    uid = pod.metadata.uid
+    netns = services.sandbox_dir(uid) / "net"
+    return PodNetwork(uid, str(netns), pod.metadata.namespace, pod.metadata.name)
+
+
+def complete(services: Services, pod: Pod) -> bool:
+    """Whether the namespaces still exist (they don't after a reboot)."""
+    return namespaces.complete(services.sandbox_dir(pod.metadata.uid), kinds(pod))
+
+
+async def make(services: Services, pod: Pod) -> tuple[str, ...]:
+    """Namespaces, network, cgroup; returns the pod's addresses. CniError or OSError when it fails."""
+    return await services.blocking(_make, services, pod)
+
+
+def _make(services: Services, pod: Pod) -> tuple[str, ...]:
+    uid = pod.metadata.uid
+    spec = pod.spec
+    assert spec
+    security = spec.security_context
+    sysctls = {s.name: s.value for s in security.sysctls} if security else {}
+    if kinds(pod):
+        namespaces.create(services.sandbox_dir(uid), kinds(pod), hosts.hostname(pod), sysctls)
+    group = services.cgroup(uid)
+    group.create()
+    limits = resources.of_pod(pod)
+    group.set_limits(cpu_shares=limits.cpu_shares, memory=limits.memory, cpu_quota=limits.cpu_quota)
+    if not spec.host_ipc:
+        shm = services.pod_dir(uid) / "shm"
+        shm.mkdir(exist_ok=True)
+        if not shm.is_mount():
+            mounts.tmpfs(shm, size=_SHM_BYTES, mode=0o1777, flags=mounts.MS_NOSUID | mounts.MS_NODEV)
+    if spec.host_network:
+        return (services.node.address,)
+    return services.cni.add(network(services, pod))
+
+
+async def release(services: Services, pod: Pod, shims: Iterable[Process] = ()) -> None:
+    """Take down everything the pod has except its logs. Raises OSError or CniError; repeat it then."""
+    uid = pod.metadata.uid
+    group = services.cgroup(uid)
+    waiting: list[Process] = []
+    for pid in await services.blocking(group.processes):
+        if process := Process.of(pid):
+            waiting.append(process)
+    await services.blocking(group.kill)
+    waiting += [shim for shim in shims if shim.alive()]
+    try:
+        async with asyncio.timeout(_KILL_SECONDS):
+            await asyncio.gather(*(process.ended() for process in waiting))
+    except TimeoutError:
+        group.kill_shims()
+        log.warning("processes of a pod outlived SIGKILL", extra={"pod": uid})
+    for container in services.runtime.known():
+        if container.startswith(f"{uid}."):
+            await services.runtime.discard(container)
+    await services.blocking(_release, services, pod)
+
+
+def _release(services: Services, pod: Pod) -> None:
+    uid = pod.metadata.uid
+    services.cgroup(uid).kill_shims()
+    directory = services.pod_dir(uid)
+    mounts.unmount_below(directory.resolve())
+    spec = pod.spec
+    if not (spec and spec.host_network):
+        services.cni.delete(network(services, pod))
+    namespaces.delete(services.sandbox_dir(uid))
+    for name in ("volumes", "volume-subpaths", "shm", "etc"):
+        shutil.rmtree(directory / name, ignore_errors=True)
+    for attempt in (directory / "containers").glob("*/*"):
+        if attempt.is_dir():
+            shutil.rmtree(attempt, ignore_errors=True)
+    services.images.release(uid)
+    if not services.cgroup(uid).remove():
+        raise OSError(f"a process is still in the control group of pod {uid}")
+
+
+def remove_orphan(services: Services, uid: str) -> None:
+    """Remove what a pod without any record has left: killed before its first note, or power loss."""
+    group = services.cgroup(uid)
+    group.kill()
+    group.kill_shims()
+    mounts.unmount_below(services.pod_dir(uid).resolve())
+    directory = services.sandbox_dir(uid)
+    try:
+        services.cni.delete(PodNetwork(uid, str(directory / "net"), "", ""))
+    except CniError as error:
+        log.warning("network of an unknown pod not released", extra={"pod": uid, "error": str(error)})
+    namespaces.delete(directory)
+    shutil.rmtree(services.pod_dir(uid), ignore_errors=True)
+    services.images.release(uid)
+    group.remove()
