@@ -1,7 +1,7 @@
 """Reading a pod's resolv.conf, for what its guest is told by DHCP.
 
-The file lies in the pod, so it may say anything: counts are bounded, and only what is an address or a plausible
-domain survives. Name servers on loopback addresses are dropped: the guest has a loopback of its own.
+The file lies in the pod, so it may say anything: counts are bounded, and only what is an address or a
+plausible domain survives. Name servers on loopback addresses are dropped: the guest has its own loopback.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def instance(vmi: JsonObject, namespace: str, source: Source) -> JsonObject:
 
 
 def instance_update(vmi: JsonObject, old: JsonObject, by_component: bool) -> JsonObject:
-    """The VirtualMachineInstance on update: what others than the components say about its status is dropped."""
+    """The VirtualMachineInstance on update: only components may change its status."""
     if by_component or vmi.get("status") == old.get("status"):
         return vmi
     reverted = dict(vmi)

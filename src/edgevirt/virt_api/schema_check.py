@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from edgevirt.api.crd import structural_schema
 from edgevirt.api.meta import StatusCause, Struct
-from edgevirt.virt_api.validation.causes import invalid, not_supported, required
+from edgevirt.virt_api.causes import invalid, not_supported, required
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "object": (dict,),
@@ -79,7 +79,8 @@ def _check_object(value: dict[str, Any], schema: Mapping[str, Any], path: str) -
             yield from _check(below, values, f"{prefix}{name}")
         elif not opaque and below is not None:
             yield invalid(
-                f"{prefix}{name}", f"{prefix}{name} is not a field of this object; check its spelling and place"
+                f"{prefix}{name}",
+                f"{prefix}{name} is not a known field; check its spelling and place",
             )
 
 

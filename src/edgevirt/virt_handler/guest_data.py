@@ -1,8 +1,8 @@
 """The one gate for everything a launcher or a guest says.
 
 Whoever controls a guest can report thousands of interfaces or megabytes of text; an object that grew too
-large could no longer be written by anyone, its owner included. So counts and lengths are cut here, addresses must
-be addresses, and text loses what isn't printable. Nothing behind this gate checks again.
+large could no longer be written by anyone, its owner included. So counts and lengths are cut here, addresses
+must be addresses, and text loses what isn't printable. Nothing behind this gate checks again.
 """
 
 from __future__ import annotations

@@ -128,13 +128,14 @@ def decide(vmi: VirtualMachineInstance, seen: Observed) -> Decision:
     """The next decision for a VMI in phase Scheduled, Running, or a final one."""
     phase = Phase(vmi.status.phase) if vmi.status is not None else Phase.SCHEDULED
     if phase in FINAL_PHASES:
-        return Decision(phase, steps=(Step.RELEASE,))
+        return Decision(phase, steps=(Step.RELEASE,), again=RECHECK_INTERVAL)
     ended = _end_of_domain(vmi, seen.domain) or _end_of_pod(seen) or _end_of_patience(vmi, phase, seen)
     if ended is not None:
         return ended
     if seen.lost_since is not None:
         # Nothing can be asked, and a guest that was running is most likely still running.
-        return Decision(phase, again=seen.lost_since + _patience(vmi, seen) - seen.now)
+        patience = _patience(vmi, seen)
+        return Decision(phase, again=seen.lost_since + patience - seen.now if patience < math.inf else None)
     if alive(seen.domain):
         return _keep_running(vmi, phase, seen)
     return _not_running(phase, seen)
@@ -178,11 +179,11 @@ def _end_of_domain(vmi: VirtualMachineInstance, domain: DomainStatus | None) -> 
     words = f": {domain.message}" if domain.message else ""
     match domain.reason:
         case StateReason.SHUTDOWN | StateReason.SAVED | StateReason.FROM_SNAPSHOT:
-            return Decision(Phase.SUCCEEDED, message="the guest powered off", steps=(Step.RELEASE,))
+            return _succeeded("the guest powered off")
         case StateReason.DESTROYED if acpi_in_effect(vmi):
             return _failed(EndReason.KILLED, "it did not power off within its grace period and was killed")
         case StateReason.DESTROYED:
-            return Decision(Phase.SUCCEEDED, message="it was stopped at once", steps=(Step.RELEASE,))
+            return _succeeded("it was stopped at once")
         case StateReason.PANICKED:
             return _failed(EndReason.GUEST_PANICKED, f"the guest's kernel panicked{words}")
         case StateReason.FAILED:
@@ -194,8 +195,7 @@ def _end_of_domain(vmi: VirtualMachineInstance, domain: DomainStatus | None) -> 
 
 def _end_of_pod(seen: Observed) -> Decision | None:
     if seen.pod is PodState.SUCCEEDED:
-        message = "the launcher ended after its guest did"
-        return Decision(Phase.SUCCEEDED, message=message, steps=(Step.RELEASE,))
+        return _succeeded("the launcher ended after its guest did")
     if seen.pod in (PodState.FAILED, PodState.GONE):
         what = "ended" if seen.pod is PodState.FAILED else "was removed"
         why = f": {seen.pod_message}" if seen.pod_message else ""
@@ -221,7 +221,12 @@ def _end_of_patience(vmi: VirtualMachineInstance, phase: Phase, seen: Observed) 
 
 
 def _failed(reason: EndReason, message: str) -> Decision:
-    return Decision(Phase.FAILED, reason=reason.value, message=message, steps=(Step.RELEASE,))
+    steps = (Step.RELEASE,)
+    return Decision(Phase.FAILED, reason=reason.value, message=message, steps=steps, again=RECHECK_INTERVAL)
+
+
+def _succeeded(message: str) -> Decision:
+    return Decision(Phase.SUCCEEDED, message=message, steps=(Step.RELEASE,), again=RECHECK_INTERVAL)
 
 
 def _patience(vmi: VirtualMachineInstance, seen: Observed) -> float:

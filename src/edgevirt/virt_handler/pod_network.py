@@ -1,8 +1,8 @@
 """Wiring pods for their guests, and remembering how they were before.
 
-Bridge binding destroys what it starts from: after it the pod's NIC has neither its address nor its MAC. So the
-original is written down durably before the first change, in a directory of the node agent (never in the pod's),
-and every later run plans from that record. A record lives as long as its pod.
+Bridge binding destroys what it starts from: after it the pod's NIC has neither its address nor its MAC. So
+the original is written down durably before the first change, in a directory of the node agent (never in the
+pod's), and every later run plans from that record. A record lives as long as its pod.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class PodNetworks:
         pod = await namespace.run(lambda: links.observe(POD_INTERFACE), self._timeout)
         if pod.bridged:
             raise NetworkLost(
-                f"the pod's {POD_INTERFACE} is bridged to a guest already, but its original address is not on "
-                "record any more; stop and start the VM"
+                f"the pod's {POD_INTERFACE} is bridged to a guest already, but the record of its original "
+                "address is lost; stop and start the VM"
             )
         return pod.link
 

@@ -67,7 +67,7 @@ def requests_kvm(pod: Pod) -> bool:
 
 
 def stop_requested_at(vmi: VirtualMachineInstance, pod: Pod | None) -> float | None:
-    """When somebody asked for the guest to end, by deleting the VMI or its pod; seconds since 1970 or None."""
+    """When the guest was asked to end, by deleting the VMI or its pod; seconds since 1970 or None."""
     times = []
     if vmi.metadata.deletion_timestamp:
         times.append(parse_timestamp(vmi.metadata.deletion_timestamp))

@@ -1,16 +1,15 @@
 """Carries out what `lifecycle` decides for the VMIs of this node: the effects, and what must be remembered.
 
-One launcher session per VMI delivers domain states; every change of it, of the VMI or of its pod reconciles the
-VMI. All that is remembered here can be lost: after a restart the sessions reconnect, the guests never notice,
-and decisions continue from the object, the launcher's status and the network records on disk.
+One launcher session per VMI delivers domain states; every change of it, of the VMI or of its pod reconciles
+the VMI. All that is remembered here can be lost: after a restart the sessions reconnect, the guests never
+notice, and decisions continue from the object, the launcher's status and the network records on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import msgspec
 
@@ -41,7 +40,7 @@ from edgevirt.virt_handler.safe_open import UnsafePath, read_file_in_root
 AGENT_SETTLE_SECONDS = 2.0
 """How long a freshly connected agent's facts may take to arrive before they are written piecemeal."""
 GUEST_WRITE_INTERVAL = 10.0
-"""Least seconds between two writes that only carry guest data: a guest must not be able to wear out a disk."""
+"""Least seconds between two writes that only carry guest data: no guest may wear out the disk."""
 OWNER_INDEX = "owner"
 
 _FIRST_RETRY = 1.0
@@ -78,7 +77,6 @@ class _Tracked:
     agent_since: float | None = None
     guest_write_after: float = 0.0
     pod: Pod | None = None
-    released: bool = field(default=False)
 
 
 class VMIController:
@@ -350,7 +348,7 @@ class VMIController:
         return True
 
     async def _release(self, key: str, vmi: VirtualMachineInstance, tracked: _Tracked) -> None:
-        """Let the launcher of an ended guest go. If it can't be reached, its next connection brings us back."""
+        """Let the launcher of an ended guest go. One out of reach is let go when it connects again."""
         pod_ended = tracked.pod is None or pods.state_of(tracked.pod) is not PodState.PRESENT
         if tracked.session.connected:
             if not await self._order(Method.DELETE, tracked) and not pod_ended:
@@ -386,9 +384,10 @@ class VMIController:
         pod = tracked.pod
         with NetworkNamespace.of_peer(client.connection) as namespace:
             root = f"/proc/{peer_pid(client.connection)}/root"
-            names = resolver.parse(_read_resolv_conf(root))
+            # In a thread: whoever owns the pod may make reading its files hang.
+            names = await namespace.run(lambda: _read_resolv_conf(root), self._node.request_timeout)
             pod_uid = tracked.session.target.pod_uid
-            links = await self._networks.wire(vmi, pod_uid, namespace, names)
+            links = await self._networks.wire(vmi, pod_uid, namespace, resolver.parse(names))
         use_kvm = self._node.verdict.proven and pod is not None and pods.requests_kvm(pod)
         request = SyncRequest(vmi=msgspec.Raw(msgspec.json.encode(vmi)), links=links, use_kvm=use_kvm)
         await client.sync(request, self._node.sync_timeout)
@@ -406,13 +405,12 @@ class VMIController:
             extra={"vmi": key_text(vmi), "uid": vmi.metadata.uid, "error": message, "permanent": permanent},
         )
         self._recorder.warning(_reference(vmi), HandlerEvent.SYNC_FAILED, message)
-        self._controller.enqueue(key_text(vmi))  # the failure is shown, and its retry timed, by a fresh look
+        self._controller.enqueue(key_text(vmi))  # to show the failure and to time the retry
 
 
 def _read_resolv_conf(root: str) -> bytes:
-    path = Path("etc/resolv.conf")
     try:
-        return read_file_in_root(root, str(path), resolver.MAX_SIZE)
+        return read_file_in_root(root, "etc/resolv.conf", resolver.MAX_SIZE)
     except FileNotFoundError:
         return b""
 
@@ -424,5 +422,4 @@ def _reference(vmi: VirtualMachineInstance) -> ObjectReference:
         name=vmi.metadata.name,
         namespace=vmi.metadata.namespace,
         uid=vmi.metadata.uid,
-        resource_version=vmi.metadata.resource_version,
     )

@@ -70,6 +70,7 @@ class Guest:
         self._connection: Connection | None = None
         self._group: asyncio.TaskGroup | None = None
         self._refused = ""
+        self._starting = False
         self.started = asyncio.Event()
         """The guest runs or has run."""
         self.ended = asyncio.Event()
@@ -226,6 +227,7 @@ class Guest:
             if not defined.isActive():
                 defined.createWithFlags(flags)
 
+        self._starting = True
         try:
             await self._there.call(define_and_start)
         except libvirt.libvirtError as error:
@@ -234,6 +236,8 @@ class Guest:
             raise RequestFailed("LibvirtError", f"the domain cannot be started: {message}") from error
         except TimeoutError as error:
             raise RequestFailed("Timeout", "libvirt did not start the domain in time") from error
+        finally:
+            self._starting = False
         self._board.update(virtualization=domain.type, message="", interfaces=self._known_interfaces({}))
         await self._look()
 
@@ -250,6 +254,8 @@ class Guest:
                 _log.warning("Cannot read the domain's state", extra={"error": str(error)})
 
     async def _look(self) -> None:
+        if self._starting:
+            return  # whether it starts is not known yet; the one who starts it looks afterwards
         known_machine = self._board.status.machine_type
 
         def read(connection: libvirt.virConnect) -> tuple[int, int, str] | None:

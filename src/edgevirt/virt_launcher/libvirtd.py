@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import socket
 from collections.abc import Mapping
@@ -44,6 +43,7 @@ min_workers = 1
 max_workers = 6
 prio_workers = 1
 max_clients = 16
+max_anonymous_clients = 16
 keepalive_interval = -1
 log_outputs = "3:file:{log}"
 """
@@ -121,7 +121,7 @@ def prepare(paths: DaemonPaths, warm_capabilities: Path) -> None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for record in warm_capabilities.glob("*.xml"):
             if record.stat().st_size <= _MOST_CAPABILITIES_BYTES:
-                shutil.copyfile(record, paths.capabilities / record.name)
+                (paths.capabilities / record.name).write_bytes(record.read_bytes())
 
 
 def environment(paths: DaemonPaths, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -242,7 +242,7 @@ async def _exit_of(pid: int) -> int:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    _, status = os.waitpid(pid, os.WNOHANG)  # it has ended, so this reaps it
+    _, status = os.waitpid(pid, 0)  # noqa: ASYNC222  # it has ended: this only reaps it
     return os.waitstatus_to_exitcode(status)
 
 

@@ -37,9 +37,12 @@ _CHUNK = 4096
 @click.option(
     "--timeout", type=float, default=5.0, show_default=True, help="Minutes to wait for the guest to run."
 )
+@click.option("--until", metavar="TEXT", help="Leave by itself once the guest has printed TEXT.")
 @cluster.namespace_option
 @cluster.kubeconfig_option
-def console_command(name: str, timeout: float, namespace: str, kubeconfig: Path | None) -> None:
+def console_command(
+    name: str, timeout: float, until: str | None, namespace: str, kubeconfig: Path | None
+) -> None:
     """Connect to the serial console of the virtual machine NAME. Leave with Ctrl+]."""
 
     async def attach(client: Client) -> None:
@@ -51,7 +54,7 @@ def console_command(name: str, timeout: float, namespace: str, kubeconfig: Path 
             if sys.stdin.isatty():
                 print(f"Connected to {name}. Leave with Ctrl+]. Press Enter for a prompt.", file=sys.stderr)
             with _raw_terminal():
-                await _relay(socket)
+                await _relay(socket, until.encode() if until else b"")
         if sys.stdin.isatty():
             print("\r\nThe console was closed.", file=sys.stderr)
 
@@ -100,8 +103,8 @@ def _raw_terminal() -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-async def _relay(socket: ClientWebSocketResponse) -> None:
-    """Copy both ways until Ctrl+] is typed, stdin's peer is the closed connection, or the server closes."""
+async def _relay(socket: ClientWebSocketResponse, until: bytes) -> None:
+    """Copy both ways until Ctrl+] is typed, `until` was printed, or the server closes."""
     import aiohttp
 
     typed: asyncio.Queue[bytes] = asyncio.Queue()
@@ -125,14 +128,21 @@ async def _relay(socket: ClientWebSocketResponse) -> None:
                 await socket.close()
                 return
 
+    seen = b""
     loop.add_reader(descriptor, on_input)
     sender = asyncio.ensure_future(send())
     try:
         async for message in socket:
             if message.type is aiohttp.WSMsgType.BINARY:
-                _write_all(message.data)
+                data = message.data
             elif message.type is aiohttp.WSMsgType.TEXT:
-                _write_all(message.data.encode())
+                data = message.data.encode()
+            else:
+                continue
+            _write_all(data)
+            seen = (seen + data)[-_CHUNK:]
+            if until and until in seen:
+                return
     finally:
         loop.remove_reader(descriptor)
         sender.cancel()

@@ -47,8 +47,8 @@ def render(
     """A Table of `objects`.
 
     `include_object` is Metadata, Object or None (see `check_include`). `list_metadata` is the metadata of the
-    list or, for a single object, its resourceVersion. `now` is an aware time; ages are relative to it. Objects
-    are not changed but may be part of the result.
+    list or, for a single object, its resourceVersion. `now` is an aware time; ages are relative to it.
+    Objects are not changed but may be part of the result.
     """
     columns = columns_of(resource)
     cells = [_cell_function(column) for column in columns]
@@ -64,8 +64,13 @@ def render(
         "apiVersion": META_VERSION,
         "metadata": list_metadata or {},
         "columnDefinitions": column_definitions(resource),
-        "rows": rows,
+        "rows": rows or _no_rows(resource),
     }
+
+
+def _no_rows(resource: ServedResource) -> list[Json] | None:
+    """Kinds without a printer of their own answer null instead of an empty list."""
+    return None if resource.custom or resource.group == "apiextensions.k8s.io" else []
 
 
 def columns_of(resource: ServedResource) -> tuple[Column, ...]:

@@ -204,7 +204,8 @@ def _last_seen(event: Json) -> Since:
 
 
 def _event_object(event: Json) -> str:
-    return f"{str(_at(event, 'involvedObject', 'kind') or '').lower()}/{_at(event, 'involvedObject', 'name') or ''}"
+    involved = _at(event, "involvedObject") or {}
+    return f"{str(involved.get('kind') or '').lower()}/{involved.get('name') or ''}"
 
 
 def _event_source(event: Json) -> str:

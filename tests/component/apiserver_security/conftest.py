@@ -1,0 +1,6 @@
+"""Makes the fake reader beside the authorisation unit tests importable here."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "engine" / "auth"))
