@@ -7,6 +7,7 @@ from edgevirt.api import (
     apiextensions,
     apiregistration,
     apps,
+    authorization,
     coordination,
     core,
     rbac,
@@ -79,4 +80,12 @@ PRIORITY_CLASSES = Resource(
 )
 STORAGE_CLASSES = Resource(
     "storage.k8s.io", "v1", "storageclasses", "StorageClass", storage.StorageClass, namespaced=False
+)
+SUBJECT_ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io",
+    "v1",
+    "subjectaccessreviews",
+    "SubjectAccessReview",
+    authorization.SubjectAccessReview,
+    namespaced=False,
 )

@@ -27,7 +27,7 @@ class Account:
     role: Role = Role.OTHER
     node: str = ""
     """Node the sender's credentials are bound to; "" if they are not."""
-    node_required: bool = False
+    node_required: bool = True
     """Whether a node agent must prove its node."""
 
     @property
@@ -41,7 +41,7 @@ class Accounts:
     """Which user names are ours: the service accounts of the namespace we are installed in."""
 
     namespace: str = "kubevirt"
-    node_required: bool = False
+    node_required: bool = True
 
     def of(self, username: str, extra: Mapping[str, Sequence[str]]) -> Account:
         """The account behind a user name that the API server has authenticated."""

@@ -8,10 +8,10 @@ a mistake that is named. Objects are small; the walk is linear in their size.
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from edgevirt.api import quantity
 from edgevirt.api.crd import structural_schema
 from edgevirt.api.meta import StatusCause, Struct
 from edgevirt.virt_api.causes import invalid, not_supported, required
@@ -42,8 +42,11 @@ def _check(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[StatusC
     if schema.get("x-kubernetes-int-or-string"):
         if isinstance(value, bool) or not isinstance(value, int | str):
             yield invalid(path, f"{path} must be a number or a text, not {_kind(value)}")
-        elif (pattern := schema.get("pattern")) and not re.search(pattern, str(value)):
-            yield invalid(path, f"{path}: {value!r} is not a quantity; write for example 512Mi, 2Gi or 500m")
+        elif "pattern" in schema:
+            try:
+                quantity.parse(value)
+            except quantity.QuantityError as error:
+                yield invalid(path, f"{path}: {error}")
         return
     wanted = schema.get("type")
     if wanted and (

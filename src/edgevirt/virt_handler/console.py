@@ -1,9 +1,9 @@
 """The serial consoles of this node's guests, for virt-api and nobody else.
 
 HTTPS with a client certificate from our CA whose role is virt-api; then a websocket per console, relayed to
-the unix socket on which QEMU serves the guest's first serial port. That socket lies in the pod's volume and is
-opened like everything there. A serial line has one reader: a new client ends the connection of the one before.
-Neither side is read faster than the other takes it.
+the unix socket on which QEMU serves the guest's first serial port. That socket lies in the pod's volume and
+is opened like everything there. A serial line has one reader: a new client ends the connection of the one
+before. Neither side is read faster than the other takes it.
 """
 
 from __future__ import annotations

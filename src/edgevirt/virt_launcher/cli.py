@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import pwd
 import sys
 from collections.abc import Sequence
-from typing import Final
+from pathlib import Path
 
-from edgevirt.virt_launcher.libvirtd import DaemonPaths, LibvirtdFailed, listen, prepare, spawn
+from edgevirt.virt_launcher.daemon import DaemonPaths, LibvirtdFailed, listen, prepare, spawn
 from edgevirt.virt_launcher.settings import UsageError, parse
-
-_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-
-
-class KeyValueFormatter(logging.Formatter):
-    """`time level message key=value ...`: constant messages, details as pairs."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        pairs = "".join(f" {key}={value!r}" for key, value in record.__dict__.items() if key not in _STANDARD)
-        return f"{super().format(record)}{pairs}"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run virt-launcher; the exit code. 2 for a command line it cannot follow."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(KeyValueFormatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if len(arguments) == 2 and arguments[0] == "--warm-capabilities":
+        return _warm(Path(arguments[1]))
     try:
         settings = parse(arguments, os.environ)
     except UsageError as error:
@@ -35,6 +24,15 @@ def main(arguments: Sequence[str]) -> int:
     if os.geteuid() == 0:
         print("virt-launcher: refuses to run as root; run it as the pod's unprivileged user", file=sys.stderr)
         return 2
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        print(
+            f"virt-launcher: user {os.geteuid()} is not in /etc/passwd, which libvirt needs; add a line such as "
+            f"qemu:x:{os.geteuid()}:{os.getegid()}:qemu:{settings.private_dir}:/usr/sbin/nologin",
+            file=sys.stderr,
+        )
+        return 1
     os.umask(0o077)
     paths = DaemonPaths.for_settings(settings)
     try:
@@ -47,11 +45,20 @@ def main(arguments: Sequence[str]) -> int:
     # libvirtd starts up on another core while the libraries below are read.
     import asyncio
 
-    from edgevirt.virt_launcher import launcher
+    from edgevirt.virt_launcher import launcher, logs
 
+    logs.set_up()
     try:
         return asyncio.run(launcher.run(settings, paths, listening, pid, asyncio.Event()))
     except* (LibvirtdFailed, OSError) as group:
         for failure in group.exceptions:
             print(f"virt-launcher: {failure}", file=sys.stderr)
     return 1
+
+
+def _warm(directory: Path) -> int:
+    from edgevirt.virt_launcher.warm import warm
+
+    records = warm(directory)
+    print("\n".join(map(str, records)))
+    return 0 if records else 1

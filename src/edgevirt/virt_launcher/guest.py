@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import libvirt
 import msgspec
 
-from edgevirt.api.kubevirt.instance import VirtualMachineInstance
 from edgevirt.api.launcher import (
     DHCPLease,
     DomainState,
@@ -25,17 +24,18 @@ from edgevirt.api.launcher import (
     StateReason,
     SyncRequest,
 )
+from edgevirt.api.meta import ObjectMeta, Struct
 from edgevirt.network.dhcp import DHCPServer
-from edgevirt.virt_launcher import agent, volumes
+from edgevirt.virt_launcher import agent
 from edgevirt.virt_launcher.board import StatusBoard
 from edgevirt.virt_launcher.connection import Connection
-from edgevirt.virt_launcher.domain.build import GuestPaths, build_domain, needs_efi, needs_secure_boot
-from edgevirt.virt_launcher.domain.domain import Domain
-from edgevirt.virt_launcher.domain.errors import UnsupportedField
+from edgevirt.virt_launcher.daemon import DaemonPaths, tail
 from edgevirt.virt_launcher.errors import RequestFailed, conflict, invalid
-from edgevirt.virt_launcher.libvirtd import DaemonPaths, tail
 from edgevirt.virt_launcher.settings import Settings
 from edgevirt.virt_launcher.status import ENDED, FAILURES, agent_connected, machine_type, state_of
+
+if TYPE_CHECKING:
+    from edgevirt.virt_launcher.domain.domain import Domain
 
 MOST_MESSAGE_BYTES: Final = 4096
 AGENT_ANSWER_SECONDS: Final = 5
@@ -116,7 +116,7 @@ class Guest:
         Raises `RequestFailed`: Invalid if the VMI cannot be honoured, Conflict if it is another VM's or the
         guest must not start any more, LibvirtError if it could not be started.
         """
-        vmi = self._decode(request)
+        self._check_owner(request)
         async with self._changing:
             if self.deleted.is_set():
                 raise conflict("the domain has been deleted; this launcher is about to end")
@@ -124,7 +124,7 @@ class Guest:
                 return self._board.status
             if self._refused:
                 raise conflict(self._refused)
-            domain = await self._prepare(vmi, request)
+            domain = await self._there.in_thread(lambda: _prepare(request, self._settings))
             await self._serve_leases([link.dhcp for link in request.links if link.dhcp])
             self._links = request.links
             await self._start(domain)
@@ -154,39 +154,13 @@ class Guest:
 
     # Starting
 
-    def _decode(self, request: SyncRequest) -> VirtualMachineInstance:
+    def _check_owner(self, request: SyncRequest) -> None:
         try:
-            vmi = msgspec.json.decode(request.vmi, type=VirtualMachineInstance)
+            uid = msgspec.json.decode(request.vmi, type=_Owned).metadata.uid
         except msgspec.MsgspecError as error:
             raise invalid(f"the VirtualMachineInstance cannot be read: {error}") from error
-        if vmi.metadata.uid != self._settings.uid:
-            raise conflict(f"this launcher is for VMI {self._settings.uid}, not {vmi.metadata.uid}")
-        return vmi
-
-    async def _prepare(self, vmi: VirtualMachineInstance, request: SyncRequest) -> Domain:
-        settings = self._settings
-
-        def files() -> Domain:
-            settings.guest_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            efi = needs_efi(vmi)
-            return build_domain(
-                vmi,
-                links=request.links,
-                images=volumes.prepare(vmi, settings),
-                use_kvm=request.use_kvm,
-                paths=GuestPaths(settings.guest_dir),
-                firmware=volumes.find_firmware(settings.ovmf_dirs, secure=needs_secure_boot(vmi))
-                if efi
-                else None,
-                kernel=volumes.find_kernel(vmi, settings),
-            )
-
-        try:
-            return await self._there.in_thread(files)
-        except UnsupportedField as error:
-            raise invalid(str(error)) from error
-        except OSError as error:
-            raise RequestFailed("Internal", f"the disks cannot be made: {error}") from error
+        if uid != self._settings.uid:
+            raise conflict(f"this launcher is for VMI {self._settings.uid}, not {uid}")
 
     async def _serve_leases(self, leases: Sequence[DHCPLease]) -> None:
         assert self._group is not None
@@ -367,6 +341,23 @@ class Guest:
         log = tail(self._daemon_paths.qemu_log(self._name), MOST_MESSAGE_BYTES // 2)
         text = "\n".join(part for part in (words, log and f"QEMU's log ends with:\n{log}") if part)
         return text.encode()[:MOST_MESSAGE_BYTES].decode(errors="ignore")
+
+
+class _Owned(Struct):
+    """The part of a VMI that says whose it is."""
+
+    metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
+
+
+def load_preparation() -> None:
+    """Import what making a domain takes, so that the first request for one need not wait for it."""
+    from edgevirt.virt_launcher import preparation  # noqa: F401
+
+
+def _prepare(request: SyncRequest, settings: Settings) -> Domain:
+    from edgevirt.virt_launcher import preparation
+
+    return preparation.prepare(request, settings)
 
 
 def next_agent_pause(pause: float) -> float:

@@ -9,8 +9,9 @@ import socket
 
 from edgevirt.virt_launcher.board import StatusBoard
 from edgevirt.virt_launcher.connection import Connection
-from edgevirt.virt_launcher.guest import Guest
-from edgevirt.virt_launcher.libvirtd import DaemonPaths, Libvirtd
+from edgevirt.virt_launcher.daemon import DaemonPaths
+from edgevirt.virt_launcher.guest import Guest, load_preparation
+from edgevirt.virt_launcher.libvirtd import Libvirtd
 from edgevirt.virt_launcher.lifetime import Patience, live
 from edgevirt.virt_launcher.server import Server
 from edgevirt.virt_launcher.settings import Settings
@@ -41,12 +42,17 @@ async def run(
         await connected.wait()
         await server.serve(started)
 
+    async def load_ahead() -> None:
+        await started.wait()
+        await connection.in_thread(load_preparation)
+
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(daemon.run()),
             group.create_task(connection.run(connected)),
             group.create_task(guest.run()),
             group.create_task(serve()),
+            group.create_task(load_ahead()),
         ]
         patience = Patience(settings.qemu_timeout, settings.grace_period)
         code = await live(guest, board, terminate, patience)

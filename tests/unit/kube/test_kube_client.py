@@ -199,6 +199,7 @@ async def test_a_websocket_that_is_refused_says_why() -> None:
 
 async def test_a_binding_is_posted_to_the_subresource() -> None:
     api = FakeApi()
+    api.put("/api/v1/namespaces/ns/pods", "p")
     target = ObjectReference(kind="Node", name="n1")
     await InMemoryClient(api, FakeClock()).create_subresource(
         PODS, "p", "binding", {"target": target, "metadata": {"name": "p"}}, namespace="ns"

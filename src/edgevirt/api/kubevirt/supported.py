@@ -171,7 +171,7 @@ def _tree(table: tuple[Supported, ...]) -> _Node:
 
 
 def _walk(value: Any, node: _Node, path: str) -> Iterator[Unsupported]:
-    if value is None or value == []:
+    if _is_absent(value):
         return
     if node.line is not None and node.line.deep:
         if node.line.values and value not in node.line.values:
@@ -182,7 +182,7 @@ def _walk(value: Any, node: _Node, path: str) -> Iterator[Unsupported]:
         for key, below in value.items():
             child = node.children.get(key)
             if child is None:
-                if below is not None and below != []:
+                if not _is_absent(below):
                     yield Unsupported(f"{path}.{key}", f"{path}.{key} is not supported yet; leave it out")
             else:
                 yield from _walk(below, child, f"{path}.{key}")
@@ -193,6 +193,11 @@ def _walk(value: Any, node: _Node, path: str) -> Iterator[Unsupported]:
                 yield Unsupported(f"{path}[{index}]", f"{path}[{index}] is not supported yet; leave it out")
             else:
                 yield from _walk(below, child, f"{path}[{index}]")
+
+
+def _is_absent(value: Any) -> bool:
+    """Whether a value says no more than the field's absence. Empty objects do: presence is their meaning."""
+    return value is None or value == [] or value == ""
 
 
 def _text(value: Any) -> str:

@@ -159,7 +159,7 @@ class Deletes:
 
     async def delete_collection(
         self, request: Request, options: DeleteOptions, selector: Selector
-    ) -> list[bytes]:
+    ) -> list[Record]:
         """Deletes what matches, one by one; returns the objects as they were. Raises `StatusError`."""
         cluster, resource = self._cluster, request.resource
         collection = cluster.collection(resource)
@@ -168,7 +168,7 @@ class Deletes:
             for record in collection.scan(resource.prefix(request.namespace))
             if selector.matches(record, resource)
         ]
-        deleted: list[bytes] = []
+        deleted: list[Record] = []
         for record in matching:
             namespace, name = split_key(resource, record.key)
             one = Request(
@@ -186,7 +186,7 @@ class Deletes:
             except StatusError as error:
                 if error.code != 404:
                     raise
-            deleted.append(cluster.data(resource, record))
+            deleted.append(record)
         return deleted
 
 

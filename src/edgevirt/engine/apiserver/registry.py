@@ -59,9 +59,11 @@ class WriteContext:
 class Strategy(Protocol):
     """What is particular about a resource when it is written. Called on the event loop, must not block.
 
-    `prepare_*` change the object in place; they run after schema defaults and before admission.
-    `old` is read-only. `validate` returns every fault found.
+    `complete` adds what defaults cannot say, before admission and field ownership see the object;
+    `prepare_*` change it after them, before validation. `old` is read-only. `validate` returns every fault.
     """
+
+    def complete(self, obj: dict[str, Any]) -> None: ...
 
     def prepare_for_create(self, obj: dict[str, Any], context: WriteContext) -> None: ...
 

@@ -45,6 +45,8 @@ from edgevirt.engine.store.records import Record
 Json = dict[str, Any]
 
 MAX_OBJECT_BYTES = 2 * 1024 * 1024
+BINDING = "binding"
+"""The one subresource that writes spec and status together, and gives a pod its node."""
 _ATTEMPTS = 8
 _TERMINATING_HINT = "unable to create new content in namespace {0} because it is being terminated"
 _GENERATE_ATTEMPTS = 8
@@ -100,7 +102,7 @@ class Writes:
         metadata["creationTimestamp"] = cluster.now()
         if resource.generation or resource.custom:
             metadata["generation"] = 1
-        resource.schema.apply_defaults(obj)
+        complete(resource, obj)
         name = metadata.get("name") or ""
         attributes = self._attributes(request, "CREATE", name, obj, None)
         if attributes is not None:
@@ -233,7 +235,7 @@ class Writes:
         resource = request.resource
         merge_system_metadata(old, new)
         keep_other_half(request, old, new)
-        resource.schema.apply_defaults(new)
+        complete(resource, new)
         attributes = self._attributes(request, "UPDATE", request.name, new, old)
         obj = new
         if attributes is not None:
@@ -241,7 +243,8 @@ class Writes:
         if not owned:
             managedfields.record_update(self.scope(request), old, obj)
         resource.strategy.prepare_for_update(obj, old, self._context(request))
-        _bump_generation(resource, old, obj)
+        if request.subresource != BINDING:
+            _bump_generation(resource, old, obj)
         self._validate(resource, obj, old)
         if attributes is not None:
             attributes.object = obj
@@ -314,7 +317,7 @@ class Writes:
         mutated = await self._cluster.seams.admission.mutate(attributes)
         result = mutated if mutated is not None else obj
         attributes.resource.schema.prune(result)
-        attributes.resource.schema.apply_defaults(result)
+        complete(attributes.resource, result)
         return result
 
     def _context(self, request: Request) -> WriteContext:
@@ -358,6 +361,12 @@ class Writes:
             raise StatusError(
                 refusal.code, refusal.reason, refusal.message, _with_cause(refusal.details, cause)
             )
+
+
+def complete(resource: ServedResource, obj: Json) -> None:
+    """Fills in everything that is absent and has a default."""
+    resource.schema.apply_defaults(obj)
+    resource.strategy.complete(obj)
 
 
 def stamped(obj: Json) -> Callable[[int], bytes]:
@@ -421,7 +430,7 @@ def keep_other_half(request: Request, old: Json, new: Json) -> None:
             new["metadata"] = dict(old["metadata"])
             if sent is not None:
                 new["metadata"]["managedFields"] = sent
-    elif "status" in resource.subresources:
+    elif "status" in resource.subresources and request.subresource != BINDING:
         if "status" in old:
             new["status"] = old["status"]
         else:

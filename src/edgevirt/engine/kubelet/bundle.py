@@ -18,11 +18,19 @@ from edgevirt.engine.kubelet.users import User
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOFILE = 1 << 20
-_MASKED = (
-    "/proc/acpi /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats"
-    " /proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap"
-).split()
-_READONLY = "/proc/asound /proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split()
+_MASKED = [
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+]
+_READONLY = ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _DEFAULT_DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2))
 
 
@@ -107,7 +115,9 @@ def _process(inputs: Inputs, security: SecurityContext | None) -> dict[str, Any]
         "rlimits": [{"type": "RLIMIT_NOFILE", "hard": nofile, "soft": nofile}],
         "noNewPrivileges": not escalation,
         # only CAP_SYS_RESOURCE may lower it
-        "oomScoreAdj": score if "SYS_RESOURCE" in inputs.node.bounding else max(score, inputs.node.oom_score_adj),
+        "oomScoreAdj": score
+        if "SYS_RESOURCE" in inputs.node.bounding
+        else max(score, inputs.node.oom_score_adj),
     }
 
 
@@ -167,7 +177,12 @@ def _system_mounts(inputs: Inputs, privileged: bool) -> list[dict[str, Any]]:
         },
     ]
     if spec.host_pid:
-        result[0] = {"destination": "/proc", "type": "bind", "source": "/proc", "options": ["rbind", "rprivate"]}
+        result[0] = {
+            "destination": "/proc",
+            "type": "bind",
+            "source": "/proc",
+            "options": ["rbind", "rprivate"],
+        }
     if spec.host_network:  # a sysfs instance shows the network namespace of whoever mounts it
         result[4] = {
             "destination": "/sys",

@@ -43,7 +43,19 @@ class Hierarchies:
         return tuple(dict.fromkeys(path for path in every if path is not None))
 
 
-_V1 = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls", "rdma")
+_V1 = (
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "memory",
+    "devices",
+    "freezer",
+    "blkio",
+    "pids",
+    "hugetlb",
+    "net_cls",
+    "rdma",
+)
 
 
 def detect(table: tuple[mounts.MountEntry, ...] | None = None) -> Hierarchies:
@@ -146,8 +158,14 @@ class PodCgroup:
         directory = self._directory(root, "")
         directory.mkdir(parents=True, exist_ok=True)
         available = (root / "cgroup.controllers").read_text().split()
-        wanted = " ".join(f"+{name}" for name in ("cpu", "memory", "pids", "cpuset", "io") if name in available)
-        parents = [root, *reversed([p for p in directory.parents if p != root and root in p.parents]), directory]
+        wanted = " ".join(
+            f"+{name}" for name in ("cpu", "memory", "pids", "cpuset", "io") if name in available
+        )
+        parents = [
+            root,
+            *reversed([p for p in directory.parents if p != root and root in p.parents]),
+            directory,
+        ]
         for parent in parents:
             (parent / "cgroup.subtree_control").write_text(wanted)
         (directory / "cpu.weight").write_text(str(weight_of_shares(cpu_shares)))
@@ -174,7 +192,9 @@ class PodCgroup:
 
     def _tracking_roots(self) -> tuple[Path, ...]:
         """Hierarchies by which a service manager finds the processes of a service."""
-        return tuple(path for path in (self._hierarchies.named, self._hierarchies.unified) if path is not None)
+        return tuple(
+            path for path in (self._hierarchies.named, self._hierarchies.unified) if path is not None
+        )
 
     def _directory(self, root: Path, child: str) -> Path:
         return root / self.path.lstrip("/") / child

@@ -89,7 +89,10 @@ class Cni:
             try:
                 document = json.loads(path.read_text())
                 return Network(
-                    path, document["name"], document.get("cniVersion", _CNI_VERSION), tuple(document["plugins"])
+                    path,
+                    document["name"],
+                    document.get("cniVersion", _CNI_VERSION),
+                    tuple(document["plugins"]),
                 )
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise CniError(f"network configuration {path} cannot be used: {error}") from error

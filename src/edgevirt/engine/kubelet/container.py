@@ -16,8 +16,8 @@ from pathlib import Path
 from edgevirt.api.core import Container, Pod, Volume
 from edgevirt.engine.kubelet import bundle, environment, hosts, mounts, resources, users
 from edgevirt.engine.kubelet.devices import DeviceNode
-from edgevirt.engine.kubelet.references import References
 from edgevirt.engine.kubelet.processes import Process
+from edgevirt.engine.kubelet.references import References
 from edgevirt.engine.kubelet.runtime import Attempt
 from edgevirt.engine.kubelet.sandbox import kinds
 from edgevirt.engine.kubelet.services import Services
@@ -162,18 +162,18 @@ def _files(services: Services, launch: Launch, attempt: Attempt, user: users.Use
     mounted = {mount.mount_path.rstrip("/") for mount in container.volume_mounts}
     result = []
     texts = {
-        "hosts": lambda: hosts.hosts(pod, launch.addresses, domain),
-        "resolv.conf": lambda: hosts.resolv_conf(
+        "hosts": hosts.hosts(pod, launch.addresses, domain),
+        "resolv.conf": hosts.resolv_conf(
             pod, _read("/etc/resolv.conf"), services.settings.cluster_dns, domain
         ),
-        "hostname": lambda: hosts.hostname(pod) + "\n",
+        "hostname": hosts.hostname(pod) + "\n",
     }
     for name, text in texts.items():
         if f"/etc/{name}" in mounted or (pod.spec and pod.spec.host_network and name != "resolv.conf"):
             continue
         path = etc / name
         if not path.exists():
-            path.write_text(text())
+            path.write_text(text)
             path.chmod(0o644)
         result.append(bundle.Mount(str(path), f"/etc/{name}"))
     words = attempt.directory / TERMINATION_LOG
@@ -206,9 +206,7 @@ def _volumes(services: Services, launch: Launch, env: Mapping[str, str]) -> list
                 / str(index)
             )
             subpath.bind(prepared.path, path, source)
-        result.append(
-            bundle.volume_mount(mount, str(source), volume, read_only=prepared.read_only)
-        )
+        result.append(bundle.volume_mount(mount, str(source), volume, read_only=prepared.read_only))
     return result
 
 

@@ -15,9 +15,7 @@ _NAME = re.compile(r"[A-Za-z_.\-][A-Za-z0-9_.\-]*")
 
 def expand(value: str, known: Mapping[str, str]) -> str:
     """Replace `$(NAME)`; `$$(NAME)` stands for itself, an unknown name is left as it is."""
-    return _REFERENCE.sub(
-        lambda match: "$" if match[1] == "$" else known.get(match[2], match[0]), value
-    )
+    return _REFERENCE.sub(lambda match: "$" if match[1] == "$" else known.get(match[2], match[0]), value)
 
 
 def command_line(
@@ -87,7 +85,9 @@ async def _value(
             return None
         if config_map is None:
             raise MissingReference(f'configmap "{wanted.name}" not found')
-        raise MissingReference(f"couldn't find key {wanted.key} in ConfigMap {pod.metadata.namespace}/{wanted.name}")
+        raise MissingReference(
+            f"couldn't find key {wanted.key} in ConfigMap {pod.metadata.namespace}/{wanted.name}"
+        )
     if key := source.secret_key_ref:
         secret = await references.secret(key.name)
         if secret and key.key in secret.data:

@@ -75,9 +75,7 @@ class LogKeeper:
 
 
 class _Kept:
-    def __init__(
-        self, log: Path, watcher: inotify.Watcher, max_bytes: int, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, log: Path, watcher: inotify.Watcher, max_bytes: int, now: Callable[[], float]) -> None:
         self._log = log
         self._watcher = watcher
         self._max_bytes = max_bytes
@@ -157,9 +155,7 @@ async def read(log: Path, query: LogQuery, ended: asyncio.Event | None = None) -
         os.close(fd)
 
 
-async def _stream(
-    fd: int, log: Path, query: LogQuery, ended: asyncio.Event | None
-) -> AsyncIterator[bytes]:
+async def _stream(fd: int, log: Path, query: LogQuery, ended: asyncio.Event | None) -> AsyncIterator[bytes]:
     stamper = _Stamper(log) if query.timestamps else None
     offset = _first(fd, log, query)
     watcher: inotify.Watcher | None = None

@@ -63,7 +63,9 @@ def bind(source: str | Path, target: str | Path, *, read_only: bool = False, rec
         mount("none", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY)
 
 
-def overlay(target: Path, lower: Iterable[str | Path], upper: Path | None = None, work: Path | None = None) -> None:
+def overlay(
+    target: Path, lower: Iterable[str | Path], upper: Path | None = None, work: Path | None = None
+) -> None:
     """Mount an overlay, read-only when there is no `upper`. `lower` is highest first."""
     data = "lowerdir=" + ":".join(_escape(str(path)) for path in lower)
     flags = MS_RDONLY

@@ -70,16 +70,21 @@ class Process:
             finally:
                 os.close(fd)
         try:
-            os.waitpid(self.pid, os.WNOHANG)
+            os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222  # does not block
         except ChildProcessError:
             pass  # not ours: we are its second kubelet
+
+
+def _set_once(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def readable(fd: int) -> None:
     """Wait until `fd` can be read."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(fd, lambda: ready.done() or ready.set_result(None))
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, _set_once, ready)
     try:
         await ready
     finally:

@@ -30,7 +30,9 @@ class MissingReference(Exception):
 class ObjectSource(Protocol):
     """The part of `kube.client.Client` that reading needs."""
 
-    async def get(self, resource: Resource[T], name: str, *, namespace: str = "", subresource: str = "") -> T: ...
+    async def get(
+        self, resource: Resource[T], name: str, *, namespace: str = "", subresource: str = ""
+    ) -> T: ...
 
     async def request(
         self,
@@ -163,5 +165,3 @@ def _document(data: bytes, name: str) -> dict[str, Any]:
 def text(data: bytes) -> str:
     """A secret's value as an environment variable holds it."""
     return data.decode("utf-8", "surrogateescape")
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterator
 
-from edgevirt.api.core import Container, Pod, Probe, SecurityContext, Volume
+from edgevirt.api.core import Container, Pod, Probe, SeccompProfile, SecurityContext, Volume
 from edgevirt.engine.kubelet import capabilities, resources
 from edgevirt.engine.kubelet.volumes.prepare import is_api_volume
 
@@ -37,7 +37,7 @@ def _pod(pod: Pod) -> Iterator[str]:
     if general := spec.security_context:
         if general.windows_options:
             yield "spec.securityContext.windowsOptions: this node runs Linux"
-        yield from _seccomp("spec.securityContext", general.seccomp_profile and general.seccomp_profile.type)
+        yield from _seccomp("spec.securityContext", general.seccomp_profile)
         yield from _mac("spec.securityContext", general.app_armor_profile, general.se_linux_options)
     for index, container in enumerate(spec.init_containers):
         yield from _container(f"spec.initContainers[{index}]", container, pod)
@@ -55,7 +55,9 @@ def _container(path: str, container: Container, pod: Pod) -> Iterator[str]:
         "tty": container.tty,
         "restartPolicyRules": bool(container.restart_policy_rules),
         "lifecycle": container.lifecycle is not None
-        and bool(container.lifecycle.post_start or container.lifecycle.pre_stop or container.lifecycle.stop_signal),
+        and bool(
+            container.lifecycle.post_start or container.lifecycle.pre_stop or container.lifecycle.stop_signal
+        ),
         "resources.claims": bool(container.resources and container.resources.claims),
     }
     yield from (f"{path}.{name}: not supported by this node" for name, used in flags.items() if used)
@@ -102,12 +104,13 @@ def _security(path: str, security: SecurityContext) -> Iterator[str]:
         wish = security.capabilities
         for name in capabilities.unknown((*wish.add, *wish.drop)):
             yield f"{path}.capabilities: {name!r} is no capability"
-    yield from _seccomp(path, security.seccomp_profile and security.seccomp_profile.type)
+    yield from _seccomp(path, security.seccomp_profile)
     yield from _mac(path, security.app_armor_profile, security.se_linux_options)
 
 
-def _seccomp(path: str, kind: str | None) -> Iterator[str]:
-    if kind not in (None, "", "RuntimeDefault", "Unconfined"):
+def _seccomp(path: str, profile: SeccompProfile | None) -> Iterator[str]:
+    kind = profile.type if profile else ""
+    if kind not in ("", "RuntimeDefault", "Unconfined"):
         yield f"{path}.seccompProfile: type {kind} is not supported by this node"
 
 
@@ -124,8 +127,10 @@ def _volume(path: str, volume: Volume) -> Iterator[str]:
         if volume.projected:
             for index, source in enumerate(volume.projected.sources):
                 if source.cluster_trust_bundle or source.pod_certificate:
-                    yield f"{path}.projected.sources[{index}]: only secret, configMap, downwardAPI and"\
+                    yield (
+                        f"{path}.projected.sources[{index}]: only secret, configMap, downwardAPI and"
                         " serviceAccountToken are supported by this node"
+                    )
         return
     if any(s is not None for s in (volume.host_path, volume.image, volume.persistent_volume_claim)):
         return

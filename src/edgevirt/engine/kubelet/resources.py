@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from edgevirt.api import quantity
 from edgevirt.api.core import Container, Pod, ResourceRequirements
+from edgevirt.api.meta import Quantity
 
 CPU_PERIOD = 100_000
 NATIVE = frozenset({"cpu", "memory", "ephemeral-storage"})
@@ -99,7 +100,7 @@ def qos_class(pod: Pod) -> str:
     return "Guaranteed"
 
 
-def _positive(value: quantity.Quantity | None) -> bool:
+def _positive(value: Quantity | None) -> bool:
     return value is not None and quantity.parse(value) > 0
 
 

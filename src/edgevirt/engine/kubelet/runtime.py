@@ -118,7 +118,9 @@ class Runtime:
         loop = asyncio.get_running_loop()
         watcher = self._watcher = self._watcher or inotify.Watcher()
         changed = asyncio.Event()
-        handle = watcher.add(attempt.directory, inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO, lambda _: changed.set())
+        handle = watcher.add(
+            attempt.directory, inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO, lambda _: changed.set()
+        )
         reader, writer = os.pipe()
         try:
             pid = await loop.run_in_executor(self._spawner, self._spawn, attempt, reader)
@@ -202,7 +204,16 @@ class Runtime:
 
     def _base(self, log: Path) -> list[str]:
         manager = ["--cgroup-manager", "cgroupfs"] if self.name == "crun" else []
-        return [str(self.program), *manager, "--root", str(self._root), "--log", str(log), "--log-format", "json"]
+        return [
+            str(self.program),
+            *manager,
+            "--root",
+            str(self._root),
+            "--log",
+            str(log),
+            "--log-format",
+            "json",
+        ]
 
     def _spawn(self, attempt: Attempt, stdin: int) -> int:
         command = [

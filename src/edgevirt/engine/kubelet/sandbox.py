@@ -75,10 +75,8 @@ async def release(services: Services, pod: Pod, shims: Iterable[Process] = ()) -
     """Take down everything the pod has except its logs. Raises OSError or CniError; repeat it then."""
     uid = pod.metadata.uid
     group = services.cgroup(uid)
-    waiting: list[Process] = []
-    for pid in await services.blocking(group.processes):
-        if process := Process.of(pid):
-            waiting.append(process)
+    found = (Process.of(pid) for pid in await services.blocking(group.processes))
+    waiting = [process for process in found if process]
     await services.blocking(group.kill)
     waiting += [shim for shim in shims if shim.alive()]
     try:

@@ -9,16 +9,51 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-_ALWAYS = (
-    "add_key keyctl request_key kexec_load kexec_file_load create_module get_kernel_syms query_module uselib"
-    " userfaultfd nfsservctl vm86 vm86old _sysctl sysfs ustat move_pages"
-).split()
+_ALWAYS = [
+    "add_key",
+    "keyctl",
+    "request_key",
+    "kexec_load",
+    "kexec_file_load",
+    "create_module",
+    "get_kernel_syms",
+    "query_module",
+    "uselib",
+    "userfaultfd",
+    "nfsservctl",
+    "vm86",
+    "vm86old",
+    "_sysctl",
+    "sysfs",
+    "ustat",
+    "move_pages",
+]
 _UNLESS = {
-    "CAP_SYS_ADMIN": (
-        "bpf clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount"
-        " open_tree perf_event_open pivot_root quotactl setdomainname sethostname setns swapon swapoff umount"
-        " umount2 unshare"
-    ).split(),
+    "CAP_SYS_ADMIN": [
+        "bpf",
+        "clone3",
+        "fanotify_init",
+        "fsconfig",
+        "fsmount",
+        "fsopen",
+        "fspick",
+        "lookup_dcookie",
+        "mount",
+        "mount_setattr",
+        "move_mount",
+        "open_tree",
+        "perf_event_open",
+        "pivot_root",
+        "quotactl",
+        "setdomainname",
+        "sethostname",
+        "setns",
+        "swapon",
+        "swapoff",
+        "umount",
+        "umount2",
+        "unshare",
+    ],
     "CAP_SYS_MODULE": ["delete_module", "init_module", "finit_module"],
     "CAP_SYS_BOOT": ["reboot"],
     "CAP_SYS_PACCT": ["acct"],
@@ -49,7 +84,9 @@ def runtime_default(capabilities: Collection[str]) -> dict[str, Any]:
                 "names": ["clone"],
                 "action": "SCMP_ACT_ERRNO",
                 "errnoRet": _EPERM,
-                "args": [{"index": 0, "value": 0x10000000, "valueTwo": 0x10000000, "op": "SCMP_CMP_MASKED_EQ"}],
+                "args": [
+                    {"index": 0, "value": 0x10000000, "valueTwo": 0x10000000, "op": "SCMP_CMP_MASKED_EQ"}
+                ],
             }
         )
     return {

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from edgevirt.api.meta import KubeObject
+from edgevirt.api.meta import KubeObject, Resource
 from edgevirt.engine.kubelet import bundle, capabilities
 from edgevirt.engine.kubelet.cgroups import Hierarchies, PodCgroup
 from edgevirt.engine.kubelet.cni import Cni
@@ -21,11 +21,13 @@ from edgevirt.engine.kubelet.logs import LogKeeper
 from edgevirt.engine.kubelet.references import ObjectSource
 from edgevirt.engine.kubelet.runtime import Runtime
 from edgevirt.engine.kubelet.settings import Settings
+from edgevirt.kube.client import PatchType
 from edgevirt.kube.clock import Clock
 from edgevirt.storage.images.store import ImageStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Events(Protocol):
@@ -38,8 +40,26 @@ class Events(Protocol):
 class PodApi(ObjectSource, Protocol):
     """The part of the client that reporting needs."""
 
-    async def patch(self, resource: Any, name: str, patch: object, **options: Any) -> Any: ...
-    async def delete(self, resource: Any, name: str, **options: Any) -> None: ...
+    async def patch(
+        self,
+        resource: Resource[R],
+        name: str,
+        patch: object,
+        *,
+        namespace: str = "",
+        type: PatchType = ...,
+        subresource: str = "",
+    ) -> R: ...
+
+    async def delete(
+        self,
+        resource: Resource[Any],
+        name: str,
+        *,
+        namespace: str = "",
+        grace_period_seconds: int | None = None,
+        uid: str = "",
+    ) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -57,7 +57,9 @@ def compute(pod: Pod, facts: Facts, now: datetime.datetime) -> dict[str, Any]:
         "hostIPs": [{"ip": facts.host_address}],
         "qosClass": qos_class(pod),
         "startTime": time_text(facts.record.started_at),
-        "containerStatuses": [_container(c, v, facts) for c, v in zip(pod.spec.containers, regular, strict=True)],
+        "containerStatuses": [
+            _container(c, v, facts) for c, v in zip(pod.spec.containers, regular, strict=True)
+        ],
     }
     if pod.spec.init_containers:
         status["initContainerStatuses"] = [
@@ -86,7 +88,11 @@ def _conditions(
 ) -> list[dict[str, Any]]:
     names = [c.name for c in (pod.spec.containers if pod.spec else ())]
     done = phase in ("Succeeded", "Failed")
-    unready = [name for name in names if not facts.views[name].ready] if all(n in facts.views for n in names) else names
+    unready = (
+        [name for name in names if not facts.views[name].ready]
+        if all(n in facts.views for n in names)
+        else names
+    )
     ready = phase == "Running" and all(view.ready for view in views)
     if phase == "Succeeded":
         waiting = ("PodCompleted", "")
@@ -118,11 +124,15 @@ def _conditions(
         condition: dict[str, Any] = {
             "type": kind,
             "status": text,
-            "lastTransitionTime": time_text(now.timestamp()) if changed or old is None else old.last_transition_time,
+            "lastTransitionTime": time_text(now.timestamp())
+            if changed or old is None
+            else old.last_transition_time,
             "reason": None if true else reason or None,
             "message": None if true else message or None,
         }
-        result.append({key: value for key, value in condition.items() if value is not None or old is not None})
+        result.append(
+            {key: value for key, value in condition.items() if value is not None or old is not None}
+        )
     return result
 
 
@@ -133,7 +143,9 @@ def _gates(pod: Pod) -> list[str]:
     for gate in pod.spec.readiness_gates if pod.spec else ():
         status = conditions.get(gate.condition_type)
         if status is None:
-            shut.append(f'corresponding condition of pod readiness gate "{gate.condition_type}" does not exist.')
+            shut.append(
+                f'corresponding condition of pod readiness gate "{gate.condition_type}" does not exist.'
+            )
         elif status != "True":
             shut.append(
                 f'the status of pod readiness gate "{gate.condition_type}" is not "True", but {status}'
@@ -162,9 +174,8 @@ def _state(view: View, facts: Facts) -> dict[str, Any]:
     record = view.record
     if view.state is State.RUNNING:
         return {"running": {"startedAt": time_text(record.started_at)}}
-    if view.state is State.EXITED and record.exit:
-        if facts.outcome or view.waiting[0] == "":
-            return {"terminated": _terminated(record.exit, facts)}
+    if view.state is State.EXITED and record.exit and (facts.outcome or not view.waiting[0]):
+        return {"terminated": _terminated(record.exit, facts)}
     reason, message = view.waiting
     return {"waiting": {"reason": reason or "ContainerCreating", **({"message": message} if message else {})}}
 

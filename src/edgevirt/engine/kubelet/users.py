@@ -30,7 +30,13 @@ def resolve(pod: Pod, container: Container, image_user: str, root: Path) -> User
     general = pod.spec.security_context if pod.spec else None
     own = container.security_context
     uid = own.run_as_user if own and own.run_as_user is not None else general.run_as_user if general else None
-    gid = own.run_as_group if own and own.run_as_group is not None else general.run_as_group if general else None
+    gid = (
+        own.run_as_group
+        if own and own.run_as_group is not None
+        else general.run_as_group
+        if general
+        else None
+    )
     non_root = own.run_as_non_root if own and own.run_as_non_root is not None else None
     if non_root is None and general:
         non_root = general.run_as_non_root
@@ -38,11 +44,15 @@ def resolve(pod: Pod, container: Container, image_user: str, root: Path) -> User
     groups: set[int] = set(general.supplemental_groups) if general else set()
     if general and general.fs_group is not None:
         groups.add(general.fs_group)
-    found_uid, found_gid, home, name = _lookup(str(uid) if uid is not None else image_user or "0", passwd, root)
+    found_uid, found_gid, home, name = _lookup(
+        str(uid) if uid is not None else image_user or "0", passwd, root
+    )
     if non_root and found_uid == 0:
         raise BadUser("container has runAsNonRoot and would run as root; set securityContext.runAsUser")
     if not (general and general.supplemental_groups_policy == "Strict"):
-        groups |= {int(entry[2]) for entry in _table(root, "etc/group") if name and name in entry[3].split(",")}
+        groups |= {
+            int(entry[2]) for entry in _table(root, "etc/group") if name and name in entry[3].split(",")
+        }
     return User(found_uid, found_gid if gid is None else gid, tuple(sorted(groups)), home)
 
 

@@ -35,11 +35,16 @@ class Problem:
     next_step: str
 
 
-def check(config: Config, data: Path) -> list[Problem]:
-    """Everything that would keep edgevirt from working; empty when nothing would. Changes nothing."""
+def check(config: Config, data: Path, *, ports: bool = True) -> list[Problem]:
+    """Everything that would keep edgevirt from working; empty when nothing would. Changes nothing.
+
+    `ports`: look whether they are free, which they are not while a part of edgevirt runs.
+    """
     if os.geteuid() != 0:
-        return [Problem("edgevirt makes namespaces, mounts and bridges, which needs root", "sudo edgevirt up")]
-    return [*_packages(), *_kernel(), *_disk(data), *_ports(config)]
+        return [
+            Problem("edgevirt makes namespaces, mounts and bridges, which needs root", "sudo edgevirt up")
+        ]
+    return [*_packages(), *_kernel(), *_disk(data), *(_ports(config) if ports else ())]
 
 
 def _packages() -> list[Problem]:
@@ -92,10 +97,7 @@ def _ports(config: Config) -> list[Problem]:
                 probe.bind((address, port))
             except OSError as error:
                 option = "--" + "".join(f"-{c.lower()}" if c.isupper() else c for c in key)
-                problems.append(
-                    Problem(
-                        f"{address}:{port} ({key}) cannot be used: {error.strerror}",
-                        f"see who holds it with `ss -ltnp 'sport = :{port}'`, or choose another: edgevirt up {option} N",
-                    )
-                )
+                held = f"{address}:{port} ({key}) cannot be used: {error.strerror}"
+                see = f"see who holds it with `ss -ltnp 'sport = :{port}'`"
+                problems.append(Problem(held, f"{see}, or choose another: edgevirt up {option} N"))
     return problems

@@ -66,7 +66,17 @@ def make_disk(root: Path, output: Path, layout: DiskLayout, work: Path) -> None:
     _write_esp(raw, layout, loaders, work)
     _write_bios_grub(raw, layout.label, loaders, work)
     output.unlink(missing_ok=True)
-    convert: list[str | Path] = ["qemu-img", "convert", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw, output]
+    convert: list[str | Path] = [
+        "qemu-img",
+        "convert",
+        "-O",
+        "qcow2",
+        "-c",
+        "-o",
+        "compression_type=zstd",
+        raw,
+        output,
+    ]
     run(convert, deadline=600)
     raw.unlink()
 
@@ -170,7 +180,15 @@ def _write_bios_grub(raw: Path, label: str, loaders: Path, work: Path) -> None:
     )
     core_path = work / "core.img"
     platform = loaders / "usr/lib/grub/i386-pc"
-    command: list[str | Path] = [loaders / "usr/bin/grub-mkimage", "-d", platform, "-O", "i386-pc", "-o", core_path]
+    command: list[str | Path] = [
+        loaders / "usr/bin/grub-mkimage",
+        "-d",
+        platform,
+        "-O",
+        "i386-pc",
+        "-o",
+        core_path,
+    ]
     run([*command, "-p", "/boot/grub", "-c", early, *_CORE_MODULES])
     core = bytearray(core_path.read_bytes())
     sectors = (len(core) + SECTOR - 1) // SECTOR

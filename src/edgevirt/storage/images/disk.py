@@ -58,7 +58,9 @@ async def probe(path: Path, fmt: str, *, program: str = "qemu-img", timeout: flo
             )
     specific = info.get("format-specific", {}).get("data", {})
     if specific.get("data-file"):
-        raise BrokenImage(f"{path} keeps its data in another file ({specific['data-file']!r}); convert it first")
+        raise BrokenImage(
+            f"{path} keeps its data in another file ({specific['data-file']!r}); convert it first"
+        )
     if specific.get("corrupt"):
         raise BrokenImage(f"{path} is marked corrupt; repair it with qemu-img check -r all")
     if specific.get("encrypt"):
@@ -98,7 +100,9 @@ async def _info(path: Path, fmt: str, program: str, timeout: float) -> dict[str,
         async with asyncio.timeout(timeout):
             out, err = await process.communicate()
     except TimeoutError as error:
-        raise BrokenImage(f"{path} cannot be examined within {timeout:.0f} s; it is damaged or hostile") from error
+        raise BrokenImage(
+            f"{path} cannot be examined within {timeout:.0f} s; it is damaged or hostile"
+        ) from error
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -106,7 +110,9 @@ async def _info(path: Path, fmt: str, program: str, timeout: float) -> dict[str,
             await asyncio.shield(process.wait())
     if process.returncode != 0 or len(out) > _MAX_OUTPUT:
         said = err.decode(errors="replace").strip().splitlines()
-        raise BrokenImage(f"{path} is not a valid {fmt} image: {said[-1][:300] if said else 'no reason given'}")
+        raise BrokenImage(
+            f"{path} is not a valid {fmt} image: {said[-1][:300] if said else 'no reason given'}"
+        )
     try:
         info = json.loads(out)
     except ValueError as error:

@@ -82,7 +82,9 @@ class TreeWriter:
         self._new = set()
         with blob.open("rb") as raw:
             if raw.read(4) == _ZSTD:
-                raise BrokenImage(f"layer {digest} is zstd-compressed, which is not supported; publish it as gzip")
+                raise BrokenImage(
+                    f"layer {digest} is zstd-compressed, which is not supported; publish it as gzip"
+                )
             raw.seek(0)
             checked = _Checked(raw)
             try:

@@ -57,7 +57,13 @@ _SIGNS: tuple[tuple[type[ImageError], str, tuple[str, ...]], ...] = (
     (
         ImageNotFound,
         "the registry has no such image",
-        ("manifest unknown", "name unknown", "not found", "status code 404", "no image found in manifest list"),
+        (
+            "manifest unknown",
+            "name unknown",
+            "not found",
+            "status code 404",
+            "no image found in manifest list",
+        ),
     ),
     (
         RegistryUnreachable,
@@ -122,9 +128,7 @@ async def fetch(
         raise explain(reference, lines)
 
 
-async def unpack_archive(
-    source: Path, layout: Path, blobs: Path, *, program: str, timeout: float
-) -> None:
+async def unpack_archive(source: Path, layout: Path, blobs: Path, *, program: str, timeout: float) -> None:
     """Copy an OCI directory, OCI archive or docker archive into the OCI layout `layout`."""
     kinds = ("oci",) if source.is_dir() else ("oci-archive", "docker-archive")
     said: list[str] = []
@@ -172,7 +176,9 @@ async def _run(
             limit=_MAX_LINE,
         )
     except FileNotFoundError as error:
-        raise PullFailed(f"{argv[0]} is not installed; install skopeo or import the image from a file") from error
+        raise PullFailed(
+            f"{argv[0]} is not installed; install skopeo or import the image from a file"
+        ) from error
     kept: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
     try:
         async with asyncio.timeout(timeout):
@@ -203,6 +209,16 @@ async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:
 
 
 _PASSED_ENVIRONMENT = frozenset(
-    {"PATH", "HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "TMPDIR"}
+    {
+        "PATH",
+        "HOME",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "no_proxy",
+        "TMPDIR",
+    }
     | {"SSL_CERT_FILE", "SSL_CERT_DIR"}
 )

@@ -86,7 +86,7 @@ class ImageStore:
         pull_timeout: float = 1800.0,
         max_unpacked_bytes: int = 256 << 30,
     ) -> None:
-        """Creates the directory if need be. `insecure_registries`: host[:port] spoken to without TLS checks."""
+        """Creates the directory if need be. `insecure_registries`: spoken to without TLS checks."""
         self.root = root
         self._skopeo = skopeo_program
         self._qemu_img = qemu_img
@@ -228,7 +228,7 @@ class ImageStore:
         return frozenset(e.name for d in (self.root / "holds").iterdir() for e in d.iterdir())
 
     async def remove(self, name: str) -> None:
-        """Forget `name` and delete what nothing refers to any more. ImageNotFound if there is no such name."""
+        """Forget `name` and delete what nothing refers to any more. ImageNotFound if unknown."""
         parsed = names.parse(name)
         with self._locked():
             try:
@@ -448,7 +448,9 @@ class ImageStore:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise ImageError(f"{path} is damaged; remove the file and import or pull the image again") from error
+            raise ImageError(
+                f"{path} is damaged; remove the file and import or pull the image again"
+            ) from error
         return document if isinstance(document, dict) else None
 
 

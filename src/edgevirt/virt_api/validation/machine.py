@@ -44,7 +44,9 @@ def check_machine(vm: JsonObject, old: JsonObject | None) -> list[StatusCause]:
     # Checked as the instance it will become.
     instance = copy.deepcopy(template["spec"])
     defaults.complete_spec(instance)
-    missing = unsupported_machine({**spec, "template": {**template, "spec": instance}})
+    named = {cause.field for cause in causes}
+    asked = unsupported_machine({**spec, "template": {**template, "spec": instance}})
+    missing = [each for each in asked if each.path not in named]
     return [*causes, *check_spec(instance, missing, "spec.template.spec")]
 
 

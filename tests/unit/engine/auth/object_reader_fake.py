@@ -115,4 +115,9 @@ def namespace(name: str, phase: str = "Active", **labels: str) -> Json:
 
 
 def config_map(name: str = "a", **data: str) -> Json:
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "ns"}, "data": data}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "ns"},
+        "data": data,
+    }

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgevirt.api.core import PersistentVolume, PersistentVolumeClaim, Pod
+from edgevirt.api.core import NodeSelector, PersistentVolume, PersistentVolumeClaim, Pod
 from edgevirt.engine.scheduler.claims import examine
 
 pytestmark = pytest.mark.unit
@@ -50,7 +50,7 @@ def test_the_affinity_of_a_bound_volume_is_passed_on() -> None:
     volume = msgspec.convert({"spec": {"nodeAffinity": {"required": required}}}, PersistentVolume)
     found = examine(POD, lambda name: claim(), lambda name: volume)
     assert found.problem == ""
-    assert msgspec.to_builtins(found.affinities) == [required]
+    assert found.affinities == (msgspec.convert(required, NodeSelector),)
 
 
 def test_a_pod_without_claims_needs_nothing() -> None:

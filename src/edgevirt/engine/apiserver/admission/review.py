@@ -74,7 +74,7 @@ def in_version(document: Json | None, group: str, version: str) -> Json | None:
         return None
     own_group = str(document.get("apiVersion", "")).rpartition("/")[0]
     wanted = f"{group}/{version}" if group else version
-    if own_group != group or document["apiVersion"] == wanted:
+    if own_group != group or document.get("apiVersion") == wanted:
         return document
     return {**document, "apiVersion": wanted}
 

@@ -134,6 +134,11 @@ class Webhooks:
         shown = review.in_version(attributes.object, resource.group, match.version)
         patched = apply_patch(copy.deepcopy(shown or {}), answer.patch)
         result = review.in_version(patched, resource.group, resource.version)
+        if _identity(patched) != _identity(shown):
+            raise errors.internal(
+                f'admission webhook "{webhook.name}" attempted to change apiVersion, kind, name or namespace '
+                "of the object"
+            )
         changed = result != attributes.object
         attributes.object = result
         return changed
@@ -204,6 +209,14 @@ def apply_patch(document: Json, operations: Sequence[Json]) -> Json:
     if not isinstance(patched, dict):
         raise errors.internal("the webhook's JSON patch replaced the object by something else")
     return patched
+
+
+def _identity(document: Json | None) -> tuple[object, ...]:
+    """What a webhook must leave as it is, because the request was authorised for exactly that."""
+    shown = document or {}
+    metadata = shown.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    return (shown.get("apiVersion"), shown.get("kind"), metadata.get("name"), metadata.get("namespace"))
 
 
 def target_of(attributes: AdmissionAttributes) -> Target:

@@ -1,7 +1,7 @@
 """Forwarding a request to an aggregated API: bodies and watches are streamed, nothing is buffered.
 
-The request is forwarded with the exact path that was authorised. Paths with dot segments are refused,
-because the other server might resolve them to something that was not.
+The request is forwarded with the exact path that was authorised. Paths with empty or dot segments are
+refused, because the other server might resolve them to something that was not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgevirt.engine.apiserver.aggregation.upgrade import HandshakeFailed, proxy
 from edgevirt.engine.apiserver.request import UserInfo
 
 CONNECT_TIMEOUT = 10.0
-_DOT_SEGMENT = re.compile(r"/(\.|%2e){1,2}(/|%2f|$)", re.IGNORECASE)
+_AMBIGUOUS = re.compile(r"(/|%2f)((\.|%2e){1,2})?(/|%2f)|(/|%2f)(\.|%2e){1,2}$", re.IGNORECASE)
 
 
 class Backend:
@@ -32,6 +32,11 @@ class Backend:
     def __init__(self, target: Target, context: ssl.SSLContext) -> None:
         self.target = target
         self.context = context
+
+
+def may_be_forwarded(path: str) -> bool:
+    """False for a path that another server could read as a different one: `//`, `/./`, `/../`, encoded or not."""
+    return not _AMBIGUOUS.search(path.partition("?")[0])
 
 
 def unavailable(text: str = "service unavailable") -> web.Response:
@@ -53,8 +58,8 @@ async def proxy(
     Raises StatusError 400 for a path that must not be forwarded.
     """
     path = request.raw_path
-    if _DOT_SEGMENT.search(path.partition("?")[0]):
-        raise errors.bad_request("the path must not contain . or .. segments")
+    if not may_be_forwarded(path):
+        raise errors.bad_request("the path must not contain empty, . or .. segments")
     upgrade = wants_upgrade(request.headers)
     headers = forwarded(request.headers, user, request.remote or "", upgrade)
     try:

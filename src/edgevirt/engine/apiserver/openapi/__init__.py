@@ -17,15 +17,16 @@ from edgevirt.engine.apiserver.openapi.documents import group_path, v2_document,
 from edgevirt.engine.apiserver.registry import Registry
 from edgevirt.engine.apiserver.schema import Json
 
-PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-_PROTOBUF_NAMES = (PROTOBUF, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+_ASKED_FOR = ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", PROTOBUF)
+"""What clients ask for: the older name has an @ that is no valid media type, so it is never answered."""
 
 
 def wants_protobuf(accept: str) -> bool:
     """Whether an Accept header asks for the protobuf form of version 2 before JSON."""
     for clause in accept.split(","):
         media = clause.partition(";")[0].strip().lower()
-        if media in _PROTOBUF_NAMES:
+        if media in _ASKED_FOR:
             return True
         if media in ("application/json", "*/*"):
             return False

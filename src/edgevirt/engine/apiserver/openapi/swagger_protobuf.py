@@ -105,37 +105,14 @@ def _parameter(parameter: Json) -> bytes:
 
 
 def schema(value: Json) -> bytes:
-    """One schema."""
-    reference = text(1, value.get("$ref", ""))
-    parts = [reference, text(2, value.get("format", "")), text(3, value.get("title", ""))]
-    parts.append(text(4, value.get("description", "")))
-    if value.get("default") is not None:
-        parts.append(message(5, _any(value["default"])))
-    parts += [
-        double(6, value.get("multipleOf") or 0),
-        double(7, value.get("maximum") or 0),
-        flag(8, bool(value.get("exclusiveMaximum"))),
-        double(9, value.get("minimum") or 0),
-        flag(10, bool(value.get("exclusiveMinimum"))),
-        integer(11, value.get("maxLength") or 0),
-        integer(12, value.get("minLength") or 0),
-        text(13, value.get("pattern") or ""),
-        integer(14, value.get("maxItems") or 0),
-        integer(15, value.get("minItems") or 0),
-        flag(16, bool(value.get("uniqueItems"))),
-        integer(17, value.get("maxProperties") or 0),
-        integer(18, value.get("minProperties") or 0),
-        texts(19, value.get("required") or ()),
-        b"".join(message(20, _any(choice)) for choice in value.get("enum") or ()),
-        _additional(value.get("additionalProperties")),
-    ]
-    if value.get("type"):
-        parts.append(message(22, text(1, value["type"])))
-    if isinstance(value.get("items"), dict):
-        parts.append(message(23, message(1, schema(value["items"]))))
-    if value.get("properties"):
-        parts.append(message(25, _named(1, value["properties"], schema)))
-    parts.append(_extensions(31, value))
+    """One schema. Fields are written in the order of the document: readers do not depend on it."""
+    parts = []
+    for key, item in value.items():
+        encoder = _SCHEMA_FIELDS.get(key)
+        if encoder is not None:
+            parts.append(encoder(item))
+        elif key.startswith("x-"):
+            parts.append(message(31, text(1, key) + message(2, _any(item))))
     return b"".join(parts)
 
 
@@ -143,3 +120,55 @@ def _additional(value: Any) -> bytes:
     if isinstance(value, dict):
         return message(21, message(1, schema(value)))
     return message(21, flag(2, True)) if value is True else b""
+
+
+def _items(value: Any) -> bytes:
+    return message(23, message(1, schema(value))) if isinstance(value, dict) else b""
+
+
+def _type(value: str) -> bytes:
+    return message(22, text(1, value)) if value else b""
+
+
+def _text_field(number: int) -> Callable[[str], bytes]:
+    return lambda value: text(number, value or "")
+
+
+def _double_field(number: int) -> Callable[[float], bytes]:
+    return lambda value: double(number, value or 0)
+
+
+def _integer_field(number: int) -> Callable[[int], bytes]:
+    return lambda value: integer(number, value or 0)
+
+
+def _flag_field(number: int) -> Callable[[bool], bytes]:
+    return lambda value: flag(number, bool(value))
+
+
+_SCHEMA_FIELDS: dict[str, Callable[[Any], bytes]] = {
+    "$ref": _text_field(1),
+    "format": _text_field(2),
+    "title": _text_field(3),
+    "description": _text_field(4),
+    "default": lambda value: b"" if value is None else message(5, _any(value)),
+    "multipleOf": _double_field(6),
+    "maximum": _double_field(7),
+    "exclusiveMaximum": _flag_field(8),
+    "minimum": _double_field(9),
+    "exclusiveMinimum": _flag_field(10),
+    "maxLength": _integer_field(11),
+    "minLength": _integer_field(12),
+    "pattern": _text_field(13),
+    "maxItems": _integer_field(14),
+    "minItems": _integer_field(15),
+    "uniqueItems": _flag_field(16),
+    "maxProperties": _integer_field(17),
+    "minProperties": _integer_field(18),
+    "required": lambda value: texts(19, value or ()),
+    "enum": lambda value: b"".join(message(20, _any(choice)) for choice in value or ()),
+    "additionalProperties": _additional,
+    "type": _type,
+    "items": _items,
+    "properties": lambda value: message(25, _named(1, value, schema)) if value else b"",
+}

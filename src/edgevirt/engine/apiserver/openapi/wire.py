@@ -8,12 +8,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
+_SINGLE = tuple(bytes((value,)) for value in range(0x80))
+
 
 def varint(value: int) -> bytes:
     """Base 128 encoding; a negative number is written as 64 bit two's complement."""
     value &= 0xFFFFFFFFFFFFFFFF
     if value < 0x80:
-        return bytes((value,))
+        return _SINGLE[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -22,9 +24,12 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+_BYTES_TAGS = tuple(varint(number << 3 | 2) for number in range(64))
+
+
 def message(number: int, body: bytes) -> bytes:
     """A nested message, written even when empty: presence matters in a oneof."""
-    return varint(number << 3 | 2) + varint(len(body)) + body
+    return _BYTES_TAGS[number] + varint(len(body)) + body
 
 
 def text(number: int, value: str) -> bytes:

@@ -29,7 +29,7 @@ from edgevirt.engine.apiserver.schema import (
 from edgevirt.engine.apiserver.schema import builtin_facts as facts
 from edgevirt.engine.apiserver.schema.builtin_openapi import definitions
 from edgevirt.engine.apiserver.schema.builtin_types import OBJECT_META, StructType, ValueType, struct_type
-from edgevirt.engine.apiserver.schema.quantities import canonical_number, is_quantity
+from edgevirt.engine.apiserver.schema.quantities import stored_quantity, is_quantity
 from edgevirt.engine.apiserver.schema.timestamps import time_error
 
 
@@ -215,7 +215,7 @@ _NO_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([e
 
 
 def prune_struct(struct: StructType, obj: Json, path: str, unknown: list[str]) -> None:
-    """Drop unknown fields and nulls below `obj`; write numbers given as quantities as text."""
+    """Drop unknown fields and nulls below `obj`; write quantities canonically."""
     fields = struct.fields
     dropped: list[str] = []
     for name, value in obj.items():
@@ -226,7 +226,7 @@ def prune_struct(struct: StructType, obj: Json, path: str, unknown: list[str]) -
         elif value is None:
             dropped.append(name)
         elif value_type.shape == "quantity":
-            obj[name] = canonical_number(value)
+            obj[name] = stored_quantity(value)
         elif value_type.struct is not None or value_type.elem is not None:
             _prune_value(value_type, value, child(path, name), unknown)
     for name in dropped:
@@ -245,7 +245,7 @@ def _prune_value(value_type: ValueType, value: Any, path: str, unknown: list[str
         elem = value_type.elem
         if elem.shape == "quantity":
             for key, item in value.items():
-                value[key] = canonical_number(item)
+                value[key] = stored_quantity(item)
         elif elem.struct is not None:
             for key, item in value.items():
                 _prune_value(elem, item, child(path, key), unknown)

@@ -88,7 +88,7 @@ class StructType:
 
 def definition_name(cls: type) -> str:
     """`edgevirt.api.core.Pod` -> `io.k8s.api.core.v1.Pod`."""
-    module = cls.__module__.rpartition(".")[2]
+    module = cls.__module__.split(".")[2]
     package = _PACKAGES.get(module, f"io.k8s.api.{module}.v1")
     return f"{package}.{cls.__name__}"
 

@@ -1,27 +1,29 @@
-"""Kubernetes resource quantities as text: is it one, and how is a bare number written.
-
-Only what decoding needs; arithmetic on quantities belongs to whoever compares resources.
-"""
+"""Resource quantities in objects: what decodes, and how they are stored."""
 
 from __future__ import annotations
 
-import re
+import functools
 from typing import Any
 
-_QUANTITY = re.compile(r"[+-]?(\d+|\d+\.\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?", re.ASCII)
+from edgevirt.api.quantity import QuantityError, canonical
 
 
 def is_quantity(value: Any) -> bool:
     """Whether `value` can be decoded as a quantity: a number, or text such as "1.5Gi" or "100m"."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return False
-    return isinstance(value, int | float) or (isinstance(value, str) and bool(_QUANTITY.fullmatch(value)))
+    try:
+        _canonical(value)
+    except QuantityError:
+        return False
+    return True
 
 
-def canonical_number(value: Any) -> Any:
-    """A quantity written as a JSON number becomes text (2 -> "2", 0.5 -> "500m"); text stays as it is."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    if isinstance(value, int) or value.is_integer():
-        return str(int(value))
-    return f"{round(value * 1000)}m"
+def stored_quantity(value: Any) -> Any:
+    """The canonical text of a quantity (2 -> "2", "1024Mi" -> "1Gi"); what is none stays as it is."""
+    return _canonical(value) if is_quantity(value) else value
+
+
+@functools.lru_cache(maxsize=1024)
+def _canonical(value: int | float | str) -> str:
+    return canonical(value)

@@ -188,7 +188,11 @@ def write(directory: Path, content: Content, *, group: int | None = None, user: 
         with os.fdopen(fd, "wb") as out:
             out.write(file.data)
             if group is not None or (user is not None and file.mode & 0o077 == 0):
-                os.fchown(out.fileno(), user if user is not None and file.mode & 0o077 == 0 else -1, -1 if group is None else group)
+                os.fchown(
+                    out.fileno(),
+                    user if user is not None and file.mode & 0o077 == 0 else -1,
+                    -1 if group is None else group,
+                )
             os.fchmod(out.fileno(), mode)
     previous = os.readlink(current) if current.is_symlink() else ""
     temporary = directory / "..data_tmp"

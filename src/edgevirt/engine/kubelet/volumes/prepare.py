@@ -84,9 +84,7 @@ async def prepare(context: PodContext, images: ImageStore) -> Mapping[str, Prepa
 async def refresh(context: PodContext, volume: core.Volume) -> float:
     """Bring an API volume up to date; returns when its token is due (0: it has none)."""
     path = _api_directory(context, volume)
-    built = await content.build(
-        context.pod, volume, context.references, context.node, context.addresses
-    )
+    built = await content.build(context.pod, volume, context.references, context.node, context.addresses)
     content.write(path, built, group=context.group, user=_only_user(context.pod))
     return built.refresh_at
 
@@ -206,9 +204,7 @@ def default_policy(reference: str) -> PullPolicy:
     return PullPolicy.ALWAYS
 
 
-async def _claim(
-    context: PodContext, name: str, source: core.PersistentVolumeClaimVolumeSource
-) -> Prepared:
+async def _claim(context: PodContext, name: str, source: core.PersistentVolumeClaimVolumeSource) -> Prepared:
     claim = await context.references.claim(source.claim_name)
     if claim is None or claim.spec is None:
         raise MissingReference(f'persistentvolumeclaim "{source.claim_name}" not found')

@@ -1,0 +1,232 @@
+"""The built-in resources: which kinds are served, with which schema, strategy and subresources."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgevirt.api import (
+    authentication,
+    authorization,
+    discovery,
+    policy,
+    resources,
+)
+from edgevirt.api.meta import Resource
+from edgevirt.engine.apiserver.cluster import storage_prefix
+from edgevirt.engine.apiserver.names import (
+    dns1035_faults,
+    label_faults,
+    path_segment_faults,
+    subdomain_faults,
+)
+from edgevirt.engine.apiserver.registry import ALL_VERBS, Registry, ServedResource, Strategy
+from edgevirt.engine.apiserver.schema.builtin import builtin_schema
+from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
+from edgevirt.engine.apiserver.strategies import (
+    EVENT_FIELDS,
+    POD_FIELDS,
+    Claims,
+    ConfigData,
+    Definitions,
+    Events,
+    Namespaces,
+    Nodes,
+    Plain,
+    Pods,
+    RoleBindings,
+    SecretData,
+    Services,
+    WebhookConfigurations,
+    WithStatus,
+)
+
+_NAMESPACE_VERBS = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+_SHORT_NAMES: dict[str, tuple[str, ...]] = {
+    "namespaces": ("ns",),
+    "pods": ("po",),
+    "nodes": ("no",),
+    "configmaps": ("cm",),
+    "services": ("svc",),
+    "endpoints": ("ep",),
+    "serviceaccounts": ("sa",),
+    "events": ("ev",),
+    "persistentvolumeclaims": ("pvc",),
+    "persistentvolumes": ("pv",),
+    "customresourcedefinitions": ("crd", "crds"),
+    "priorityclasses": ("pc",),
+    "storageclasses": ("sc",),
+    "poddisruptionbudgets": ("pdb",),
+}
+_ALL = frozenset({"pods", "services"})
+_POD_SUBRESOURCES = frozenset(
+    {"status", "log", "exec", "attach", "portforward", "binding", "eviction"}
+)
+_STATUS = frozenset({"status"})
+
+
+def _served(
+    resource: Resource[object],
+    strategy: Strategy,
+    *,
+    subresources: frozenset[str] = frozenset(),
+    fields: frozenset[str] = frozenset(),
+    generation: bool = False,
+    returns_deleted: bool = False,
+    upsert: bool = False,
+    verbs: tuple[str, ...] = ALL_VERBS,
+    review: bool = False,
+    name_faults: object = subdomain_faults,
+) -> ServedResource:
+    group, plural, kind = resource.group, resource.plural, resource.kind
+    assert issubclass(resource.type, msgspec.Struct)
+    assert callable(name_faults)
+    return ServedResource(
+        group=group,
+        version=resource.version,
+        plural=plural,
+        singular=kind.lower(),
+        kind=kind,
+        list_kind=f"{kind}List",
+        namespaced=resource.namespaced,
+        schema=builtin_schema(resource.type, group, resource.version, kind),
+        strategy=strategy,
+        storage_prefix=storage_prefix(group, plural),
+        short_names=_SHORT_NAMES.get(plural, ()),
+        categories=("all",) if plural in _ALL and not group else (),
+        verbs=verbs,
+        subresources=subresources,
+        columns=builtin_columns(group, plural),
+        selectable_fields=fields,
+        generation=generation,
+        returns_deleted=returns_deleted,
+        upsert=upsert,
+        name_faults=name_faults,
+        review=review,
+    )
+
+
+_POD_DISRUPTION_BUDGETS = Resource(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", policy.PodDisruptionBudget
+)
+_ENDPOINT_SLICES = Resource(
+    "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", discovery.EndpointSlice
+)
+_REVIEWS = (
+    Resource(
+        "authentication.k8s.io", "v1", "tokenreviews", "TokenReview", authentication.TokenReview, namespaced=False
+    ),
+    Resource(
+        "authentication.k8s.io",
+        "v1",
+        "selfsubjectreviews",
+        "SelfSubjectReview",
+        authentication.SelfSubjectReview,
+        namespaced=False,
+    ),
+    Resource(
+        "authorization.k8s.io",
+        "v1",
+        "subjectaccessreviews",
+        "SubjectAccessReview",
+        authorization.SubjectAccessReview,
+        namespaced=False,
+    ),
+    Resource(
+        "authorization.k8s.io",
+        "v1",
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        authorization.SelfSubjectAccessReview,
+        namespaced=False,
+    ),
+    Resource(
+        "authorization.k8s.io",
+        "v1",
+        "selfsubjectrulesreviews",
+        "SelfSubjectRulesReview",
+        authorization.SelfSubjectRulesReview,
+        namespaced=False,
+    ),
+    Resource(
+        "authorization.k8s.io",
+        "v1",
+        "localsubjectaccessreviews",
+        "LocalSubjectAccessReview",
+        authorization.LocalSubjectAccessReview,
+    ),
+)
+
+
+def builtin_registry() -> Registry:
+    """A registry with every built-in resource."""
+    plain = Plain()
+    served = [
+        _served(
+            resources.NAMESPACES,
+            Namespaces(),
+            subresources=frozenset({"status", "finalize"}),
+            fields=frozenset({"status.phase"}),
+            returns_deleted=True,
+            verbs=_NAMESPACE_VERBS,
+            name_faults=label_faults,
+        ),
+        _served(
+            resources.PODS,
+            Pods(),
+            subresources=_POD_SUBRESOURCES,
+            fields=POD_FIELDS,
+            generation=True,
+            returns_deleted=True,
+        ),
+        _served(resources.NODES, Nodes(), subresources=_STATUS, fields=frozenset({"spec.unschedulable"})),
+        _served(resources.SECRETS, SecretData(), fields=frozenset({"type"})),
+        _served(resources.CONFIG_MAPS, ConfigData()),
+        _served(
+            resources.SERVICES,
+            Services(),
+            subresources=_STATUS,
+            returns_deleted=True,
+            upsert=True,
+            name_faults=dns1035_faults,
+        ),
+        _served(resources.ENDPOINTS, plain, upsert=True),
+        _served(
+            resources.SERVICE_ACCOUNTS, plain, subresources=frozenset({"token"}), returns_deleted=True
+        ),
+        _served(resources.EVENTS, Events(), fields=EVENT_FIELDS, upsert=True),
+        _served(
+            resources.PERSISTENT_VOLUME_CLAIMS,
+            Claims({"phase": "Pending"}),
+            subresources=_STATUS,
+            returns_deleted=True,
+        ),
+        _served(
+            resources.PERSISTENT_VOLUMES,
+            WithStatus({"phase": "Pending"}),
+            subresources=_STATUS,
+            returns_deleted=True,
+        ),
+        _served(resources.LEASES, plain, upsert=True),
+        _served(resources.ROLES, plain, upsert=True, name_faults=path_segment_faults),
+        _served(resources.ROLE_BINDINGS, RoleBindings(), upsert=True, name_faults=path_segment_faults),
+        _served(resources.CLUSTER_ROLES, plain, upsert=True, name_faults=path_segment_faults),
+        _served(
+            resources.CLUSTER_ROLE_BINDINGS, RoleBindings(), upsert=True, name_faults=path_segment_faults
+        ),
+        _served(resources.CONTROLLER_REVISIONS, plain),
+        _served(
+            resources.CUSTOM_RESOURCE_DEFINITIONS, Definitions(), subresources=_STATUS, generation=True
+        ),
+        _served(resources.MUTATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
+        _served(resources.VALIDATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
+        _served(resources.API_SERVICES, WithStatus({}), subresources=_STATUS),
+        _served(resources.PRIORITY_CLASSES, plain, generation=True),
+        _served(resources.STORAGE_CLASSES, plain, returns_deleted=True),
+        _served(_POD_DISRUPTION_BUDGETS, WithStatus(_NO_PODS), subresources=_STATUS, generation=True),
+        _served(_ENDPOINT_SLICES, plain, generation=True),
+    ]
+    served.extend(_served(review, plain, verbs=("create",), review=True) for review in _REVIEWS)
+    return Registry(served)
+
+
+_NO_PODS = {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}

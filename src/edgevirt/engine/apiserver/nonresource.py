@@ -1,0 +1,174 @@
+"""Paths that are no resources: health, version, discovery, OpenAPI and the index of it all."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+
+from aiohttp import web
+
+from edgevirt.engine.apiserver.discovery import AGGREGATED, Discovery, Document
+from edgevirt.engine.apiserver.errors import method_not_allowed, no_such_path, not_acceptable
+from edgevirt.engine.apiserver.forms import respond
+from edgevirt.engine.apiserver.negotiation import negotiate
+from edgevirt.engine.apiserver.objects import encode_json
+from edgevirt.engine.apiserver.openapi import OpenApi, wants_protobuf
+
+KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "32"
+KUBERNETES_VERSION = f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0"
+
+Check = Callable[[], str]
+"""A health check: "" when healthy, else what is wrong."""
+
+_HEALTH = ("healthz", "livez", "readyz")
+
+
+class NonResource:
+    """Answers from memory; `checks` are the named parts of /readyz and /healthz."""
+
+    def __init__(
+        self, discovery: Discovery, openapi: OpenApi, address: str, build: str, checks: dict[str, Check]
+    ) -> None:
+        """`address` is host:port as clients reach this server, `build` this program's own version."""
+        self._discovery = discovery
+        self._openapi = openapi
+        self._address = address
+        self._checks = checks
+        machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        self._version = encode_json(
+            {
+                "major": KUBERNETES_MAJOR,
+                "minor": KUBERNETES_MINOR,
+                "gitVersion": f"{KUBERNETES_VERSION}+edgevirt-{build}",
+                "gitCommit": "",
+                "gitTreeState": "clean",
+                "buildDate": "1970-01-01T00:00:00Z",
+                "goVersion": "",
+                "compiler": "",
+                "platform": f"linux/{machine}",
+            }
+        )
+
+    def serve(self, raw: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Raises `StatusError` 404, 405 or 406."""
+        if raw.method not in ("GET", "HEAD"):
+            raise method_not_allowed() if self._known(path) else no_such_path()
+        parts = path.strip("/").split("/")
+        match parts:
+            case [""]:
+                return respond(raw, encode_json({"paths": self._paths()}))
+            case ["version"]:
+                return respond(raw, self._version, negotiate(raw.headers.get("Accept", "")))
+            case [("healthz" | "livez" | "readyz") as kind, *rest] if len(rest) <= 1:
+                return self._health(raw, kind, rest[0] if rest else "")
+            case ["openapi", *rest]:
+                return self._serve_openapi(raw, rest)
+            case ["api" | "apis", *_]:
+                return self._serve_discovery(raw, parts)
+        raise no_such_path()
+
+    @staticmethod
+    def _known(path: str) -> bool:
+        first = path.strip("/").partition("/")[0]
+        return first in (*_HEALTH, "version", "openapi", "api", "apis", "")
+
+    def _paths(self) -> list[str]:
+        return sorted(
+            ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+        )
+
+    def _health(self, raw: web.BaseRequest, kind: str, only: str) -> web.Response:
+        checks = {"ping": _fine} if kind == "livez" else {"ping": _fine, **self._checks}
+        if only:
+            if only not in checks:
+                raise no_such_path()
+            checks = {only: checks[only]}
+        excluded = set(raw.query.getall("exclude", []))
+        faults = {name: check() for name, check in checks.items() if name not in excluded}
+        failed = any(faults.values())
+        if not failed and "verbose" not in raw.query:
+            return web.Response(text="ok", content_type="text/plain", charset="utf-8", headers=_NO_CACHE)
+        lines = [f"[-]{name} failed: {fault}" if fault else f"[+]{name} ok" for name, fault in faults.items()]
+        lines.append(f"{kind} check {'failed' if failed else 'passed'}")
+        return web.Response(
+            status=500 if failed else 200,
+            text="\n".join(lines) + "\n",
+            content_type="text/plain",
+            charset="utf-8",
+            headers=_NO_CACHE,
+        )
+
+    def _serve_discovery(self, raw: web.BaseRequest, parts: list[str]) -> web.Response:
+        discovery = self._discovery
+        document: Document | None
+        match parts:
+            case ["api" | "apis"]:
+                if wants_aggregated(raw.headers.get("Accept", "")):
+                    document = discovery.aggregated(core=parts == ["api"])
+                elif parts == ["api"]:
+                    document = discovery.api_versions(self._address)
+                else:
+                    document = discovery.api_groups()
+            case ["api", version]:
+                document = discovery.api_resources("", version)
+            case ["apis", group]:
+                document = discovery.api_group(group)
+            case ["apis", group, version]:
+                document = discovery.api_resources(group, version)
+            case _:
+                document = None
+        if document is None:
+            raise no_such_path()
+        return _send(raw, document)
+
+    def _serve_openapi(self, raw: web.BaseRequest, rest: list[str]) -> web.Response:
+        openapi = self._openapi
+        match rest:
+            case ["v2"]:
+                accept = raw.headers.get("Accept", "")
+                return _send(raw, openapi.v2_protobuf() if wants_protobuf(accept) else openapi.v2_json())
+            case ["v3"]:
+                return _send(raw, openapi.v3_index())
+            case ["v3", *path]:
+                document = openapi.v3_group_version("/".join(path))
+                if document is not None:
+                    return _send(raw, document)
+        raise no_such_path()
+
+
+_NO_CACHE = {"Cache-Control": "no-cache, private", "X-Content-Type-Options": "nosniff"}
+
+
+def _fine() -> str:
+    return ""
+
+
+def _send(raw: web.BaseRequest, document: Document) -> web.Response:
+    headers = {
+        "Content-Type": document.content_type,
+        "ETag": document.etag,
+        "Cache-Control": "public",
+        "Vary": "Accept",
+    }
+    if raw.headers.get("If-None-Match") == document.etag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=document.body, headers=headers)
+
+
+def wants_aggregated(accept: str) -> bool:
+    """Whether aggregated discovery is asked for before plain JSON. Raises `StatusError` 406."""
+    if not accept:
+        return False
+    for clause in accept.split(","):
+        media, *pairs = (part.strip() for part in clause.split(";"))
+        parameters = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        if media.lower() not in ("application/json", "*/*", "application/*"):
+            continue
+        if "as" not in parameters:
+            return False
+        if parameters == _AGGREGATED_PARAMETERS | {k: v for k, v in parameters.items() if k == "q"}:
+            return True
+    raise not_acceptable(("application/json", AGGREGATED))
+
+
+_AGGREGATED_PARAMETERS = {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryList"}

@@ -1,0 +1,447 @@
+"""What is particular about built-in kinds when they are written: initial status, immutable parts, rules.
+
+Defaults live in the schemas; here is what defaults cannot say. Each strategy is pure.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhooks
+from edgevirt.engine.apiserver.errors import Cause, invalid
+from edgevirt.engine.apiserver.names import invalid_value
+from edgevirt.engine.apiserver.registry import WriteContext
+from edgevirt.engine.apiserver.schema import shown
+from edgevirt.engine.apiserver.schema.crd_rules import validate_crd
+from edgevirt.engine.apiserver.schema.json_path import JsonPath
+
+Json = dict[str, Any]
+
+_CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+MAX_DATA_BYTES = 1024 * 1024
+_NAME_LABEL = "kubernetes.io/metadata.name"
+CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+
+
+class Plain:
+    """A kind without particularities; base of the others."""
+
+    def complete(self, obj: Json) -> None:
+        return None
+
+    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
+        return None
+
+    def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
+        return None
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        return []
+
+    def field_labels(self, obj: Json) -> dict[str, str]:
+        return {}
+
+
+class WithStatus(Plain):
+    """A kind whose status starts as given here, whatever the client says."""
+
+    def __init__(self, initial: Json | None = None) -> None:
+        self._initial = initial
+
+    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
+        if self._initial is None:
+            obj.pop("status", None)
+        else:
+            obj["status"] = dict(self._initial)
+
+
+class ConfigData(Plain):
+    """ConfigMap: keys, size, immutability."""
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
+        causes: list[Cause] = []
+        for field, values in (("data", data), ("binaryData", binary)):
+            for key in sorted(values):
+                causes.extend(_key_faults(f"{field}[{key}]", key))
+                if field == "binaryData" and key in data:
+                    causes.append(
+                        invalid_value(f"{field}[{key}]", key, "duplicate of key present in data")
+                    )
+        size = sum(len(value.encode()) for value in data.values())
+        size += sum(len(value) * 3 // 4 for value in binary.values())
+        if size > MAX_DATA_BYTES:
+            causes.append(_too_long(""))
+        if old is not None and old.get("immutable"):
+            causes.extend(_immutable_faults(obj, old, ("data", "binaryData")))
+        return causes
+
+
+def _too_long(field: str) -> Cause:
+    return Cause(
+        "FieldValueTooLong", f"Too long: may not be more than {MAX_DATA_BYTES} bytes", field or "[]"
+    )
+
+
+def _key_faults(field: str, key: str) -> list[Cause]:
+    causes: list[Cause] = []
+    if len(key) > 253:
+        causes.append(invalid_value(field, key, "must be no more than 253 bytes"))
+    if not _CONFIG_KEY.fullmatch(key):
+        causes.append(
+            invalid_value(
+                field,
+                key,
+                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+                "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
+            )
+        )
+    elif key in (".", ".."):
+        causes.append(invalid_value(field, key, f"must not be '{key}'"))
+    elif key.startswith(".."):
+        causes.append(invalid_value(field, key, "must not start with '..'"))
+    return causes
+
+
+def _immutable_faults(obj: Json, old: Json, fields: tuple[str, ...]) -> list[Cause]:
+    causes: list[Cause] = []
+    if not obj.get("immutable"):
+        causes.append(_forbidden("immutable", "field is immutable when `immutable` is set"))
+    causes.extend(
+        _forbidden(field, "field is immutable when `immutable` is set")
+        for field in fields
+        if (obj.get(field) or {}) != (old.get(field) or {})
+    )
+    return causes
+
+
+def _forbidden(field: str, why: str) -> Cause:
+    return Cause("FieldValueForbidden", f"Forbidden: {why}", field)
+
+
+_REQUIRED_KEYS = {
+    "kubernetes.io/dockercfg": (".dockercfg",),
+    "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
+    "kubernetes.io/ssh-auth": ("ssh-privatekey",),
+    "kubernetes.io/tls": ("tls.crt", "tls.key"),
+}
+
+
+class SecretData(Plain):
+    """Secret: stringData becomes data; the type cannot change."""
+
+    def complete(self, obj: Json) -> None:
+        plain = obj.pop("stringData", None)
+        if plain:
+            encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+            obj["data"] = {**(obj.get("data") or {}), **encoded}
+
+    def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
+        if not obj.get("type") and old.get("type"):
+            obj["type"] = old["type"]
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        data = obj.get("data") or {}
+        causes: list[Cause] = []
+        for key in sorted(data):
+            causes.extend(_key_faults(f"data[{key}]", key))
+        if sum(len(value) * 3 // 4 for value in data.values()) > MAX_DATA_BYTES:
+            causes.append(_too_long("data"))
+        for key in _REQUIRED_KEYS.get(obj.get("type") or "", ()):
+            if key not in data:
+                causes.append(Cause("FieldValueRequired", "Required value", f"data[{key}]"))
+        if old is not None:
+            if obj.get("type") != old.get("type"):
+                causes.append(invalid_value("type", obj.get("type"), "field is immutable"))
+            if old.get("immutable"):
+                causes.extend(_immutable_faults(obj, old, ("data",)))
+        return causes
+
+    def field_labels(self, obj: Json) -> dict[str, str]:
+        return {"type": obj.get("type") or ""}
+
+
+_POD_MUTABLE = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "nodeName", "schedulingGates")
+_POD_IMMUTABLE_TEXT = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+class Pods(Plain):
+    """Pod: phase and QoS at creation, a spec that stays."""
+
+    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
+        spec = obj.get("spec") or {}
+        obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+
+    def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
+        node = (obj.get("spec") or {}).get("nodeName")
+        if context.subresource != "binding" and node != (old.get("spec") or {}).get("nodeName"):
+            name = obj["metadata"]["name"]
+            raise invalid("Pod", "", name, [_forbidden("spec", _POD_IMMUTABLE_TEXT)])
+        if context.subresource == "status":
+            status = obj.setdefault("status", {})
+            previous = (old.get("status") or {}).get("qosClass")
+            if previous:
+                status.setdefault("qosClass", previous)
+            owners = old["metadata"].get("ownerReferences")
+            if owners is None:
+                obj["metadata"].pop("ownerReferences", None)
+            else:
+                obj["metadata"]["ownerReferences"] = owners
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        spec = obj.get("spec") or {}
+        causes: list[Cause] = []
+        if old is None:
+            if not spec.get("containers"):
+                causes.append(Cause("FieldValueRequired", "Required value", "spec.containers"))
+            causes.extend(_container_faults(spec))
+            return causes
+        before = old.get("spec") or {}
+        if spec is not before and _frozen(spec) != _frozen(before):
+            causes.append(_forbidden("spec", _POD_IMMUTABLE_TEXT))
+        return causes
+
+    def field_labels(self, obj: Json) -> dict[str, str]:
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        return {
+            "spec.nodeName": spec.get("nodeName") or "",
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
+            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+            "status.phase": status.get("phase") or "",
+            "status.podIP": status.get("podIP") or "",
+            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
+        }
+
+
+def _frozen(spec: Json) -> Json:
+    """The part of a pod's spec that never changes."""
+    kept = {name: value for name, value in spec.items() if name not in _POD_MUTABLE}
+    for field in ("containers", "initContainers"):
+        if field in kept:
+            kept[field] = [{n: v for n, v in c.items() if n != "image"} for c in kept[field] or ()]
+    return kept
+
+
+def _container_faults(spec: Json) -> list[Cause]:
+    causes: list[Cause] = []
+    names: set[str] = set()
+    volumes: set[str] = set()
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        path = f"spec.volumes[{index}].name"
+        name = volume.get("name") or ""
+        if not name:
+            causes.append(Cause("FieldValueRequired", "Required value", path))
+        elif name in volumes:
+            causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {shown(name)}", path))
+        volumes.add(name)
+    for field in ("initContainers", "containers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            path = f"spec.{field}[{index}]"
+            name = container.get("name") or ""
+            if not name:
+                causes.append(Cause("FieldValueRequired", "Required value", f"{path}.name"))
+            elif name in names:
+                causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {shown(name)}", f"{path}.name"))
+            names.add(name)
+            if not container.get("image"):
+                causes.append(Cause("FieldValueRequired", "Required value", f"{path}.image"))
+            for position, mount in enumerate(container.get("volumeMounts") or ()):
+                if mount.get("name") not in volumes:
+                    causes.append(
+                        Cause(
+                            "FieldValueNotFound",
+                            f"Not found: {shown(mount.get('name') or '')}",
+                            f"{path}.volumeMounts[{position}].name",
+                        )
+                    )
+    return causes
+
+
+def qos_class(spec: Json) -> str:
+    """Guaranteed, Burstable or BestEffort, from the containers' cpu and memory."""
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    any_set, guaranteed = False, bool(containers)
+    for container in containers:
+        resources = container.get("resources") or {}
+        requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+        for name in ("cpu", "memory"):
+            limit, request = limits.get(name), requests.get(name, limits.get(name))
+            any_set = any_set or limit is not None or request is not None
+            if limit is None or request != limit:
+                guaranteed = False
+    return "Guaranteed" if guaranteed and any_set else "Burstable" if any_set else "BestEffort"
+
+
+class Namespaces(Plain):
+    """Namespace: phase, the finalizer its content is removed under, the name as a label."""
+
+    def complete(self, obj: Json) -> None:
+        metadata = obj["metadata"]
+        name, labels = metadata.get("name"), metadata.get("labels") or {}
+        if name and labels.get(_NAME_LABEL) != name:
+            metadata["labels"] = {**labels, _NAME_LABEL: name}
+
+    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
+        obj["spec"] = {"finalizers": ["kubernetes"]}
+        obj["status"] = {"phase": "Active"}
+
+    def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
+        if context.subresource == "finalize":
+            return
+        obj["spec"] = old.get("spec") or {}
+
+    def field_labels(self, obj: Json) -> dict[str, str]:
+        return {"status.phase": (obj.get("status") or {}).get("phase") or ""}
+
+
+class Services(Plain):
+    """Service: headless, without selector, or ExternalName. Cluster addresses are not handed out."""
+
+    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
+        obj["status"] = {"loadBalancer": {}}
+        spec = obj.setdefault("spec", {})
+        if spec.get("clusterIP") == "None":
+            spec.setdefault("clusterIPs", ["None"])
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        spec = obj.get("spec") or {}
+        kind = spec.get("type") or "ClusterIP"
+        address = spec.get("clusterIP") or ""
+        causes: list[Cause] = []
+        if kind in ("NodePort", "LoadBalancer"):
+            causes.append(
+                Cause(
+                    "FieldValueNotSupported",
+                    f"Unsupported value: {shown(kind)}: this server does not forward ports of services; supported "
+                    'values: "ClusterIP", "ExternalName"',
+                    "spec.type",
+                )
+            )
+        if kind == "ExternalName" and not spec.get("externalName"):
+            causes.append(Cause("FieldValueRequired", "Required value", "spec.externalName"))
+        if kind == "ClusterIP":
+            if address not in ("", "None"):
+                causes.append(
+                    invalid_value(
+                        "spec.clusterIP",
+                        address,
+                        "this server hands out no cluster addresses: use None (headless), or leave it out for a "
+                        "service whose endpoints are reached directly",
+                    )
+                )
+            if address != "None" and not spec.get("ports"):
+                causes.append(Cause("FieldValueRequired", "Required value", "spec.ports"))
+        return causes
+
+
+class Claims(WithStatus):
+    """PersistentVolumeClaim: phase at creation, a spec that only grows."""
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        spec = obj.get("spec") or {}
+        causes: list[Cause] = []
+        if not spec.get("accessModes"):
+            causes.append(
+                Cause("FieldValueRequired", "Required value: at least 1 access mode is required", "spec.accessModes")
+            )
+        if not ((spec.get("resources") or {}).get("requests") or {}).get("storage"):
+            causes.append(Cause("FieldValueRequired", "Required value", "spec.resources[storage]"))
+        if old is not None:
+            before = old.get("spec") or {}
+            frozen = {n: v for n, v in spec.items() if n not in ("resources", "volumeName")}
+            if frozen != {n: v for n, v in before.items() if n not in ("resources", "volumeName")}:
+                causes.append(
+                    _forbidden(
+                        "spec",
+                        "spec is immutable after creation except resources.requests and volumeAttributesClassName "
+                        "for bound claims",
+                    )
+                )
+        return causes
+
+
+class Nodes(Plain):
+    def field_labels(self, obj: Json) -> dict[str, str]:
+        unschedulable = (obj.get("spec") or {}).get("unschedulable")
+        return {"spec.unschedulable": "true" if unschedulable else "false"}
+
+
+class Events(Plain):
+    """Event of the core group and of events.k8s.io: one collection, two shapes."""
+
+    def field_labels(self, obj: Json) -> dict[str, str]:
+        involved = obj.get("involvedObject") or obj.get("regarding") or {}
+        source = obj.get("source") or {}
+        names = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+        return {
+            **{f"involvedObject.{name}": involved.get(name) or "" for name in names},
+            "reason": obj.get("reason") or "",
+            "reportingComponent": obj.get("reportingComponent") or "",
+            "source": source.get("component") or obj.get("reportingComponent") or "",
+            "type": obj.get("type") or "",
+        }
+
+
+EVENT_FIELDS = frozenset(Events().field_labels({}))
+POD_FIELDS = frozenset(Pods().field_labels({}))
+
+
+class RoleBindings(Plain):
+    """(Cluster)RoleBinding: the role referred to cannot change."""
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        if old is not None and obj.get("roleRef") != old.get("roleRef"):
+            return [Cause("FieldValueInvalid", f"Invalid value: {shown(obj.get('roleRef'))}: cannot change roleRef", "roleRef")]
+        return []
+
+
+class Definitions(Plain):
+    """CustomResourceDefinition: stored versions, and the finalizer that lets its objects go first."""
+
+    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
+        stored = [v["name"] for v in (obj.get("spec") or {}).get("versions") or () if v.get("storage")]
+        obj["status"] = {
+            "conditions": None,
+            "acceptedNames": {"plural": "", "kind": ""},
+            "storedVersions": stored,
+        }
+
+    def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
+        if context.subresource:
+            return
+        status = obj.setdefault("status", {})
+        stored = list(status.get("storedVersions") or ())
+        for version in (obj.get("spec") or {}).get("versions") or ():
+            if version.get("storage") and version["name"] not in stored:
+                obj["status"] = {**status, "storedVersions": [*stored, version["name"]]}
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        return validate_crd(obj, old)
+
+
+class WebhookConfigurations(Plain):
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        return validate_webhooks(obj)
+
+
+class Custom(Plain):
+    """A custom resource: only its selectable fields are known."""
+
+    def __init__(self, fields: frozenset[str]) -> None:
+        self._paths = {field: JsonPath.parse("." + field) for field in fields}
+
+    def field_labels(self, obj: Json) -> dict[str, str]:
+        labels: dict[str, str] = {}
+        for field, path in self._paths.items():
+            found = path.find(obj)
+            value = found[0] if found else ""
+            labels[field] = ("true" if value else "false") if isinstance(value, bool) else str(value)
+        return labels

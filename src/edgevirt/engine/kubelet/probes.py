@@ -1,0 +1,113 @@
+"""Probing a running container: one task per probe, a verdict whenever it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+
+from edgevirt.api.core import Container, Probe
+from edgevirt.kube.clock import Clock
+
+Execute = Callable[[tuple[str, ...], float], Awaitable[tuple[int | None, bytes]]]
+_MAX_ANSWER = 1024
+
+
+class ProbeFailed(Exception):
+    """The container's answer, or that there was none."""
+
+
+async def watch(
+    probe: Probe,
+    check: Callable[[], Awaitable[None]],
+    verdict: Callable[[bool, str], None],
+    clock: Clock,
+    *,
+    once: bool = False,
+) -> None:
+    """Probe until cancelled; call `verdict(good, message)` when a threshold is crossed.
+
+    With `once` (startup) return after the first good verdict.
+    """
+    await clock.sleep(float(probe.initial_delay_seconds or 0))
+    good_needed = probe.success_threshold or 1
+    bad_needed = probe.failure_threshold or 3
+    run, last, reported = 0, None, None
+    while True:
+        try:
+            await check()
+            good, message = True, ""
+        except ProbeFailed as error:
+            good, message = False, str(error)
+        run = run + 1 if good == last else 1
+        last = good
+        if run >= (good_needed if good else bad_needed) and reported != good:
+            reported = good
+            verdict(good, message)
+            if good and once:
+                return
+        await clock.sleep(float(probe.period_seconds or 10))
+
+
+def checker(
+    probe: Probe, container: Container, address: str, execute: Execute
+) -> Callable[[], Awaitable[None]]:
+    """The action of `probe` as a coroutine function that raises ProbeFailed. `address`: the pod's."""
+    timeout = float(probe.timeout_seconds or 1)
+
+    async def run_command() -> None:
+        assert probe.exec
+        code, output = await execute(probe.exec.command, timeout)
+        if code is None:
+            raise ProbeFailed(f"command timed out after {timeout:.0f} s")
+        if code != 0:
+            raise ProbeFailed(output.decode(errors="replace")[:_MAX_ANSWER] or f"exit code {code}")
+
+    async def get() -> None:
+        assert probe.http_get
+        action = probe.http_get
+        scheme = (action.scheme or "HTTP").lower()
+        host = action.host or address
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        url = f"{scheme}://{host}:{_port(action.port, container)}/{action.path.lstrip('/')}"
+        headers = {header.name: header.value for header in action.http_headers}
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # a probe asks whether somebody answers, not who
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as session,
+                session.get(url, headers=headers, ssl=context, allow_redirects=False) as response,
+            ):
+                if not 200 <= response.status < 400:
+                    raise ProbeFailed(f"HTTP probe failed with statuscode: {response.status}")
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ProbeFailed(f'Get "{url}": {error or type(error).__name__}') from error
+
+    async def connect() -> None:
+        assert probe.tcp_socket
+        host, port = probe.tcp_socket.host or address, _port(probe.tcp_socket.port, container)
+        try:
+            async with asyncio.timeout(timeout):
+                _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+        except (TimeoutError, OSError) as error:
+            raise ProbeFailed(f"dial tcp {host}:{port}: {error or 'timed out'}") from error
+
+    if probe.exec:
+        return run_command
+    return get if probe.http_get else connect
+
+
+def _port(port: int | str | None, container: Container) -> int:
+    if isinstance(port, int):
+        return port
+    for declared in container.ports:
+        if declared.name == port and declared.container_port:
+            return declared.container_port
+    if isinstance(port, str) and port.isdigit():
+        return int(port)
+    raise ProbeFailed(f"port {port!r} is not declared by container {container.name}")

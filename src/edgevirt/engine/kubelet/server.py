@@ -1,0 +1,151 @@
+"""The kubelet's HTTPS server: logs for `kubectl logs`, the pods it runs, its health.
+
+Only a client with a certificate of the configured CA and the API server's name is served; the API server
+has authenticated and authorised the user by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import datetime
+
+import msgspec
+from aiohttp import web
+
+from edgevirt.engine.kubelet import logs
+from edgevirt.engine.kubelet.kubelet import Pods
+from edgevirt.engine.kubelet.settings import Settings
+
+_PODS: web.AppKey[Pods] = web.AppKey("pods")
+_CLIENTS: web.AppKey[tuple[str, ...]] = web.AppKey("clients")
+
+
+async def serve(settings: Settings, pods: Pods, tasks: asyncio.TaskGroup) -> None:
+    """Listen on the settings' address and port; the server ends with the task group."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(settings.client_ca))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.certificate, settings.key)
+    runner = web.AppRunner(application(pods, settings.api_clients), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.address, settings.port, ssl_context=context, reuse_address=True)
+        await site.start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    tasks.create_task(_until_cancelled(runner))
+
+
+def application(pods: Pods, clients: tuple[str, ...]) -> web.Application:
+    """The routes; `clients` are the common names that are served, () to leave that to the caller."""
+    app = web.Application(middlewares=[_authenticate])
+    app[_PODS] = pods
+    app[_CLIENTS] = clients
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/pods", _pods)
+    app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _container_logs)
+    for kind in ("exec", "attach", "run", "portForward"):
+        app.router.add_route("*", f"/{kind}/{{rest:.*}}", _not_implemented)
+    return app
+
+
+async def _until_cancelled(runner: web.AppRunner) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+@web.middleware
+async def _authenticate(request: web.Request, handler: web.Handler) -> web.StreamResponse:  # type: ignore[name-defined]
+    allowed = request.app[_CLIENTS]
+    if allowed and _common_name(request) not in allowed:
+        return web.Response(status=403, text="this certificate is not the API server's\n")
+    response: web.StreamResponse = await handler(request)
+    return response
+
+
+def _common_name(request: web.Request) -> str:
+    transport = request.transport
+    certificate = transport.get_extra_info("peercert") if transport else None
+    for group in (certificate or {}).get("subject", ()):
+        for key, value in group:
+            if key == "commonName":
+                return str(value)
+    return ""
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return web.Response(text="ok")
+
+
+async def _pods(request: web.Request) -> web.Response:
+    items = [worker.pod for worker in request.app[_PODS].all()]
+    body = {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+
+async def _not_implemented(request: web.Request) -> web.Response:
+    kind = request.path.split("/")[1]
+    return web.Response(status=501, text=f"{kind} is not implemented by this node\n")
+
+
+async def _container_logs(request: web.Request) -> web.StreamResponse:
+    where = request.match_info
+    worker = request.app[_PODS].get(where["namespace"], where["pod"])
+    if worker is None:
+        return web.Response(status=404, text=f'pod "{where["pod"]}" does not run on this node\n')
+    spec = worker.pod.spec
+    names = [c.name for c in ((*spec.containers, *spec.init_containers) if spec else ())]
+    if where["container"] not in names:
+        text = f"container {where['container']} is not valid for pod {where['pod']}\n"
+        return web.Response(status=400, text=text)
+    try:
+        query = parse_query(dict(request.query), worker.now())
+    except ValueError as error:
+        return web.Response(status=400, text=f"{error}\n")
+    previous = request.query.get("previous") in ("true", "1")
+    found = worker.log_of(where["container"], previous=previous)
+    if found is None or (previous and not found[0].exists()):
+        which = "previous terminated container" if previous else "container"
+        state = "not found" if previous else "is waiting to start"
+        return web.Response(
+            status=400, text=f'{which} "{where["container"]}" in pod "{where["pod"]}" {state}\n'
+        )
+    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    await response.prepare(request)
+    async for chunk in logs.read(found[0], query, found[1]):
+        await response.write(chunk)
+    await response.write_eof()
+    return response
+
+
+def parse_query(values: dict[str, str], now: float) -> logs.LogQuery:
+    """The query of /containerLogs; ValueError names the parameter that is wrong."""
+    since = None
+    if "sinceSeconds" in values:
+        since = now - _number(values, "sinceSeconds")
+    elif "sinceTime" in values:
+        try:
+            since = datetime.fromisoformat(values["sinceTime"].replace("Z", "+00:00")).timestamp()
+        except ValueError as error:
+            raise ValueError(f"sinceTime: {values['sinceTime']!r} is not a time") from error
+    return logs.LogQuery(
+        follow=values.get("follow") in ("true", "1"),
+        tail=_number(values, "tailLines") if "tailLines" in values else None,
+        since=since,
+        limit_bytes=_number(values, "limitBytes") if "limitBytes" in values else None,
+        timestamps=values.get("timestamps") in ("true", "1"),
+    )
+
+
+def _number(values: dict[str, str], name: str) -> int:
+    try:
+        number = int(values[name])
+    except ValueError as error:
+        raise ValueError(f"{name}: {values[name]!r} is not a number") from error
+    if number < 0:
+        raise ValueError(f"{name}: {number} is negative")
+    return number

@@ -1,0 +1,177 @@
+"""The control-plane process: API server, engine controllers, scheduler, virt-api and virt-controller.
+
+Every part is a client of the API server over TLS with its own identity, as it would be on a real cluster;
+sharing a process only saves memory. If one part ends, the process ends: whoever started it sees why in the
+log, and nothing half alive stays behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+
+import click
+
+from edgevirt.engine import apiserver, controllers, scheduler
+from edgevirt.engine.pki import PkiError
+from edgevirt.install.standalone import bootstrap, config, host_image, identities
+from edgevirt.install.standalone.layout import Layout
+from edgevirt.install.standalone.logging_setup import configure
+from edgevirt.install.standalone.shutdown import uncordon
+from edgevirt.install.standalone.supervise import CONTROL_PLANE, Reporter
+from edgevirt.kube.client import Client
+from edgevirt.kube.memory import freeze_heap
+
+log = logging.getLogger("edgevirt.control_plane")
+
+LOOPBACK = "127.0.0.1"
+START_DEADLINE = 60.0
+"""Seconds a part may take to start."""
+
+
+@click.command()
+@click.option("--report-fd", type=int, help="Descriptor to say 'ready' or the reason of a failure on.")
+def main(report_fd: int | None) -> None:
+    """Run the control plane until SIGTERM."""
+    import uvloop
+
+    configure()
+    layout = Layout.from_environment()
+    layout.create()
+    reporter = Reporter(layout, CONTROL_PLANE, report_fd)
+    try:
+        settings = config.load(layout.config_file)
+        issued = identities.issue(layout, settings)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve_until_told(layout, settings, issued, reporter))
+    except (config.ConfigError, PkiError, OSError) as error:
+        reporter.fail(f"the control plane cannot start: {error}")
+    except BaseExceptionGroup as group:
+        log.exception("the control plane ended")
+        reporter.fail(f"the control plane cannot go on: {first_error(group)}")
+
+
+async def _serve_until_told(
+    layout: Layout, settings: config.Config, issued: identities.Identities, reporter: Reporter
+) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(_serve(layout, settings, issued, reporter))
+        await told.wait()
+        log.info("stopping")
+        running.cancel()
+
+
+async def _serve(
+    layout: Layout, settings: config.Config, issued: identities.Identities, reporter: Reporter
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        await start(
+            group, "apiserver", lambda ready: apiserver.run(_apiserver(layout, settings, issued), ready)
+        )
+        async with Client.from_kubeconfig(layout.admin_kubeconfig, user_agent="edgevirt-up") as client:
+            await bootstrap.definitions(client)
+            await start(group, "virt-api", lambda ready: _virt_api(layout, settings, issued, ready))
+            await bootstrap.webhooks(client, issued.ca.read_bytes(), LOOPBACK, settings.virt_api_port)
+            await uncordon(client, settings.node_name)
+        await start(group, "controllers", lambda ready: _controllers(layout, issued, ready))
+        await start(group, "scheduler", lambda ready: _scheduler(layout, ready))
+        await start(group, "virt-controller", lambda ready: _virt_controller(layout, ready))
+        freeze_heap()
+        reporter.ready()
+        log.info("control plane is ready")
+
+
+def _apiserver(layout: Layout, settings: config.Config, issued: identities.Identities) -> apiserver.Settings:
+    return apiserver.Settings(
+        data_dir=layout.store,
+        address=settings.api_address,
+        port=settings.api_port,
+        tls_cert=issued.apiserver.certificate,
+        tls_key=issued.apiserver.key,
+        client_ca=issued.ca,
+        key_dir=issued.ca_key_directory,
+        front_proxy_ca=issued.front_proxy_ca,
+        front_proxy_cert=issued.front_proxy_client.certificate,
+        front_proxy_key=issued.front_proxy_client.key,
+        kubelet_ca=issued.ca,
+        kubelet_client_cert=issued.kubelet_client.certificate,
+        kubelet_client_key=issued.kubelet_client.key,
+    )
+
+
+async def _virt_api(
+    layout: Layout, settings: config.Config, issued: identities.Identities, ready: asyncio.Event
+) -> None:
+    from edgevirt import virt_api
+
+    await virt_api.run(
+        virt_api.Settings(
+            kubeconfig=layout.kubeconfig("virt-api"),
+            tls_cert=issued.virt_api.certificate,
+            tls_key=issued.virt_api.key,
+            handler_ca=issued.ca,
+            handler_client_cert=issued.virt_api_client.certificate,
+            handler_client_key=issued.virt_api_client.key,
+            address=LOOPBACK,
+            port=settings.virt_api_port,
+            front_proxy_ca=issued.front_proxy_ca,
+            front_proxy_names=(identities.FRONT_PROXY_CLIENT,),
+        ),
+        ready,
+    )
+
+
+async def _controllers(layout: Layout, issued: identities.Identities, ready: asyncio.Event) -> None:
+    await controllers.run(controllers.Settings(layout.kubeconfig("controllers"), ca_file=issued.ca), ready)
+
+
+async def _scheduler(layout: Layout, ready: asyncio.Event) -> None:
+    await scheduler.run(scheduler.Settings(layout.kubeconfig("scheduler")), ready)
+
+
+async def _virt_controller(layout: Layout, ready: asyncio.Event) -> None:
+    from edgevirt import virt_controller
+
+    await virt_controller.run(
+        virt_controller.Settings(layout.kubeconfig("virt-controller"), launcher_image=host_image.NAME), ready
+    )
+
+
+async def start(
+    group: asyncio.TaskGroup, name: str, part: Callable[[asyncio.Event], Awaitable[None]]
+) -> None:
+    """Run a part in `group` and return when it is started. A part that fails first fails the group."""
+    ready = asyncio.Event()
+
+    async def work() -> None:
+        await part(ready)
+
+    task = group.create_task(work(), name=name)
+    waiting = asyncio.ensure_future(ready.wait())
+    done, _ = await asyncio.wait({task, waiting}, timeout=START_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task in done:
+        task.result()
+        raise RuntimeError(f"{name} ended while it was starting")
+    if not ready.is_set():
+        raise TimeoutError(f"{name} was not ready after {START_DEADLINE:.0f} s")
+    log.info("started", extra={"part": name})
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first real error within nested groups: what a person should read."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return first_error(error)
+        return error
+    return group
+
+
+if __name__ == "__main__":
+    main()

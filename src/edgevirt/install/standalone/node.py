@@ -1,0 +1,108 @@
+"""The node process: kubelet and virt-handler. Pods and guests outlive it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+import click
+
+from edgevirt import virt_handler
+from edgevirt.engine import kubelet
+from edgevirt.install.standalone import config, host_image, identities
+from edgevirt.install.standalone.control_plane import LOOPBACK, first_error, start
+from edgevirt.install.standalone.layout import Layout
+from edgevirt.install.standalone.logging_setup import configure
+from edgevirt.install.standalone.supervise import NODE, Reporter
+from edgevirt.kube.memory import freeze_heap
+
+log = logging.getLogger("edgevirt.node")
+
+
+@click.command()
+@click.option("--report-fd", type=int, help="Descriptor to say 'ready' or the reason of a failure on.")
+def main(report_fd: int | None) -> None:
+    """Run the node until SIGTERM."""
+    configure()
+    layout = Layout.from_environment()
+    layout.create()
+    reporter = Reporter(layout, NODE, report_fd)
+    try:
+        settings = config.load(layout.config_file)
+        asyncio.run(_serve_until_told(layout, settings, reporter))
+    except (config.ConfigError, OSError) as error:
+        reporter.fail(f"the node cannot start: {error}")
+    except BaseExceptionGroup as group:
+        log.exception("the node ended")
+        reporter.fail(f"the node cannot go on: {first_error(group)}")
+
+
+async def _serve_until_told(layout: Layout, settings: config.Config, reporter: Reporter) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(_serve(layout, settings, reporter))
+        await told.wait()
+        log.info("stopping")
+        running.cancel()
+
+
+async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) -> None:
+    issued = identities.paths(layout)
+    devices = kubelet.DeviceRegistry()
+    async with asyncio.TaskGroup() as group:
+        await start(
+            group, "kubelet", lambda ready: kubelet.run(_kubelet(layout, settings, issued), ready, devices)
+        )
+        await start(
+            group,
+            "virt-handler",
+            lambda ready: virt_handler.run(_virt_handler(layout, settings, issued), ready, devices),
+        )
+        freeze_heap()
+        reporter.ready()
+        log.info("node is ready")
+
+
+def _kubelet(layout: Layout, settings: config.Config, issued: identities.Identities) -> kubelet.Settings:
+    return kubelet.Settings(
+        kubeconfig=layout.kubeconfig("kubelet"),
+        node_name=settings.node_name,
+        root_dir=layout.data,
+        run_dir=layout.run / "kubelet",
+        address=LOOPBACK,
+        port=settings.kubelet_port,
+        certificate=issued.kubelet.certificate,
+        key=issued.kubelet.key,
+        client_ca=issued.ca,
+        api_clients=(identities.KUBELET_CLIENT,),
+        cni=kubelet.CniSettings(bridge=settings.bridge, subnet=settings.pod_subnet, network=settings.bridge),
+        cgroup_prefix=settings.cgroup,
+        host_images=((host_image.NAME, host_image.prepare(layout)),),
+        images_dir=layout.images,
+    )
+
+
+def _virt_handler(
+    layout: Layout, settings: config.Config, issued: identities.Identities
+) -> virt_handler.Settings:
+    return virt_handler.Settings(
+        kubeconfig=layout.kubeconfig("virt-handler"),
+        node_name=settings.node_name,
+        pods_dir=Path(layout.pods),
+        state_dir=layout.handler_state,
+        host_address=LOOPBACK,
+        tls_cert=issued.virt_handler.certificate,
+        tls_key=issued.virt_handler.key,
+        tls_ca=issued.ca,
+        address=LOOPBACK,
+        port=settings.virt_handler_port,
+    )
+
+
+if __name__ == "__main__":
+    main()
