@@ -55,6 +55,7 @@ class _ApiResource(Struct):
 
 
 class _ApiResourceList(Struct):
+    kind: str = ""
     resources: tuple[_ApiResource, ...] = ()
 
 
@@ -84,6 +85,8 @@ async def discover(client: Client) -> Served:
 
 async def _ask(client: Client, path: str) -> _ApiResourceList | None:
     try:
-        return codec.decode_as(await client.request("GET", path, timeout=10.0), _ApiResourceList)
+        answer = codec.decode_as(await client.request("GET", path, timeout=10.0), _ApiResourceList)
     except errors.KubeError:
         return None
+    # Anything else that happens to be JSON must not look like a group that serves nothing.
+    return answer if answer.kind == "APIResourceList" else None

@@ -18,7 +18,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -35,6 +35,14 @@ log = logging.getLogger("edgevirt.kube.informer")
 Handler = Callable[[T | None, T | None], None]
 
 PAGE = 500
+RETRY = BackoffPolicy(base=0.05, factor=2.0, cap=5.0, jitter=0.5)
+"""Short, because on a box that boots everything waits for the API server to come up."""
+
+STEADY_WATCH = 5.0
+"""Seconds after which a watch counts as having worked, even if nothing happened."""
+
+MAX_RETRY_AFTER = 30.0
+
 SHORT_WATCH = 1.0
 """Seconds; a watch that ends sooner without an event counts as a failure, so that it cannot spin."""
 
@@ -57,7 +65,7 @@ class Informer(Generic[T]):
         self._label_selector = label_selector
         self._field_selector = field_selector
         self._clock = client.clock
-        self._backoff = Backoff(backoff or BackoffPolicy(), random_=random_)
+        self._backoff = Backoff(backoff or RETRY, random_=random_)
         self._cache: Cache[T] = Cache()
         self._handlers: list[Handler[T]] = []
         self._version = ""
@@ -132,7 +140,7 @@ class Informer(Generic[T]):
                 if isinstance(error, errors.DecodeError):
                     # Resuming would meet the same bytes again.
                     self._version = ""
-                delay = self._backoff.next()
+                delay = max(self._backoff.next(), _asked_delay(error))
                 log.log(
                     # A connection that broke once is ordinary; one that stays broken is worth knowing.
                     logging.DEBUG if self._backoff.failures <= 2 else logging.WARNING,
@@ -177,10 +185,13 @@ class Informer(Generic[T]):
             label_selector=self._label_selector,
             field_selector=self._field_selector,
         )
-        async with contextlib.aclosing(events):
-            async for event in events:
-                self._apply(event)
-                seen += 1
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    self._apply(event)
+                    seen += 1
+        finally:
+            if seen or self._clock.monotonic() - began >= STEADY_WATCH:
                 self._backoff.reset()
         if not seen and self._clock.monotonic() - began < SHORT_WATCH:
             raise errors.ConnectionFailed("the server ended the watch at once")
@@ -232,11 +243,9 @@ class Informer(Generic[T]):
         }
 
 
-async def run_all(*informers: Informer[Any]) -> None:
-    """Run several informers until cancelled."""
-    async with asyncio.TaskGroup() as group:
-        for informer in informers:
-            group.create_task(informer.run(), name=f"informer-{informer.resource.plural}")
+def _asked_delay(error: errors.KubeError) -> float:
+    asked = error.retry_after if isinstance(error, errors.ApiError) else None
+    return 0.0 if asked is None else min(asked, MAX_RETRY_AFTER)
 
 
 def _number(version: str) -> int | None:

@@ -94,9 +94,12 @@ class LeaderElector:
             for task in (leading, renewing):
                 task.cancel()
             await asyncio.wait((leading, renewing))
-            for task in (leading, renewing):
-                if not task.cancelled() and (error := task.exception()) is not None and task is not leading:
-                    log.error("renewing the lease failed", extra={**self._about(), "error": str(error)})
+            for what, task in (("work", leading), ("renewal", renewing)):
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    log.error(
+                        "leading ended with an error",
+                        extra={**self._about(), "part": what, "error": str(error)},
+                    )
 
     async def _renew(self) -> None:
         """Return when the lease could not be renewed in time."""

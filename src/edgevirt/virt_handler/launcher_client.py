@@ -1,8 +1,8 @@
 """One connection to a virt-launcher: requests with deadlines, status and events as they come.
 
 The peer shares a pod with the guest's QEMU and is not trusted: a frame that is too long, can't be decoded or
-breaks the protocol ends the connection. Statuses are delivered in the order in which the launcher sent them,
-answers to requests included, so that the last one delivered is the newest.
+breaks the protocol ends the connection. Statuses are delivered in the order in which the launcher sent them.
+One that answers a request is not delivered if an event overtook it: it may be older than that event.
 """
 
 from __future__ import annotations
@@ -21,10 +21,8 @@ from edgevirt.api.launcher import (
     DomainStatus,
     Error,
     Event,
-    Frame,
     Method,
     Request,
-    Response,
     SyncRequest,
 )
 
@@ -32,7 +30,6 @@ DecodedT = TypeVar("DecodedT")
 
 _LENGTH = 4
 _STATUS_METHODS = frozenset({Method.SUBSCRIBE, Method.SYNC, Method.GET_DOMAIN})
-_frames = msgspec.json.Decoder(Frame)
 _statuses = msgspec.json.Decoder(DomainStatus)
 
 
@@ -41,6 +38,19 @@ class _Hello(msgspec.Struct, frozen=True, rename="camel"):
 
     version: int = 1
     launcher: str = ""
+
+
+class _Response(msgspec.Struct, frozen=True):
+    """`api.launcher.Response` for decoding: msgspec can't decode a union of Raw and None."""
+
+    id: int
+    result: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
+    error: Error | None = None
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    response: _Response | None = None
+    event: Event | None = None
 
 
 class LauncherUnavailable(Exception):
@@ -68,6 +78,7 @@ class LauncherRefused(Exception):
         return self.reason == "Invalid"
 
 
+_frames = msgspec.json.Decoder(_Frame)
 _hellos = msgspec.json.Decoder(_Hello)
 
 StatusCallback = Callable[[DomainStatus], None]
@@ -83,7 +94,8 @@ class LauncherClient:
         self._on_event = on_event
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._pending: dict[int, tuple[Method, asyncio.Future[bytes]]] = {}
+        self._pending: dict[int, tuple[Method, asyncio.Future[bytes], int]] = {}
+        self._events = 0
         self._last_id = 0
         self._broken: Exception | None = None
 
@@ -146,7 +158,7 @@ class LauncherClient:
         if len(body) > MAX_FRAME:
             raise LauncherRefused(Error(reason="Invalid", message=f"{method.value}: request is too large"))
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._pending[number] = (method, answer)
+        self._pending[number] = (method, answer, self._events)
         try:
             async with asyncio.timeout(timeout):
                 self._writer.write(len(body).to_bytes(_LENGTH, "big") + body)
@@ -161,38 +173,40 @@ class LauncherClient:
         finally:
             self._pending.pop(number, None)
 
-    async def _read_frame(self, reader: asyncio.StreamReader) -> Frame:
+    async def _read_frame(self, reader: asyncio.StreamReader) -> _Frame:
         length = int.from_bytes(await reader.readexactly(_LENGTH), "big")
         if length > MAX_FRAME:
             raise ProtocolViolation(f"the launcher announced a frame of {length} bytes")
         return _decode(_frames, await reader.readexactly(length))
 
-    def _receive(self, frame: Frame) -> None:
+    def _receive(self, frame: _Frame) -> None:
         if frame.response is not None and frame.event is None:
             self._settle(frame.response)
         elif frame.event is not None and frame.response is None:
+            self._events += 1
             if frame.event.status is not None:
                 self._on_status(frame.event.status)
             self._on_event(frame.event)
         else:
             raise ProtocolViolation("the launcher sent a frame that is neither response nor event")
 
-    def _settle(self, response: Response) -> None:
+    def _settle(self, response: _Response) -> None:
         if not 0 < response.id <= self._last_id:
             raise ProtocolViolation(f"the launcher answered request {response.id}, which was never made")
-        method, answer = self._pending.pop(response.id, (None, None))
-        if method is None or answer is None or answer.done():
+        pending = self._pending.pop(response.id, None)
+        if pending is None or pending[1].done():
             return  # it came after the deadline
+        method, answer, asked_at = pending
         if response.error is not None:
             answer.set_exception(LauncherRefused(response.error))
             return
-        raw = bytes(response.result) if response.result is not None else b"null"
-        if method in _STATUS_METHODS:
+        raw = bytes(response.result)
+        if method in _STATUS_METHODS and asked_at == self._events:
             self._on_status(_decode(_statuses, raw))
         answer.set_result(raw)
 
     def _fail_pending(self, error: Exception) -> None:
-        for _, answer in self._pending.values():
+        for _, answer, _ in self._pending.values():
             if not answer.done():
                 answer.set_exception(error)
         self._pending.clear()

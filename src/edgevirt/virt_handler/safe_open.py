@@ -104,19 +104,11 @@ def read_file_in_root(directory: str, path: str, limit: int) -> bytes:
 
 
 def _openat2(root: int, path: str, resolve: int) -> int:
-    how = struct.pack("QQQ", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, resolve)
+    how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, resolve)
     fd: int = _libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), how, len(how))
     if fd >= 0:
-        return _not_a_link(fd, path)
+        return fd
     code = ctypes.get_errno()
     if code in (errno.ELOOP, errno.EXDEV):
         raise UnsafePath(f"{path} leads through a link or out of its directory")
     raise OSError(code, os.strerror(code), path)
-
-
-def _not_a_link(fd: int, path: str) -> int:
-    # O_PATH|O_NOFOLLOW may open a final symbolic link itself.
-    if stat.S_ISLNK(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise UnsafePath(f"{path} is a link")
-    return fd

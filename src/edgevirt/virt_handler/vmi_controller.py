@@ -17,7 +17,7 @@ from edgevirt.api.core import ObjectReference, Pod
 from edgevirt.api.kubevirt import VIRTUAL_MACHINE_INSTANCES, VirtualMachineInstance
 from edgevirt.api.kubevirt.events import HandlerEvent
 from edgevirt.api.kubevirt.phases import FINAL_PHASES, Phase
-from edgevirt.api.launcher import DomainStatus, Event, Method, StateReason, SyncRequest
+from edgevirt.api.launcher import DomainStatus, Event, GuestLink, Method, StateReason, SyncRequest
 from edgevirt.kube.client import Client
 from edgevirt.kube.clock import Clock, timestamp
 from edgevirt.kube.controller import Controller, Result
@@ -382,15 +382,21 @@ class VMIController:
         self, vmi: VirtualMachineInstance, tracked: _Tracked, client: LauncherClient
     ) -> None:
         pod = tracked.pod
+        links: tuple[GuestLink, ...] = ()
+        if vmi.spec.domain.devices.interfaces:
+            links = await self._wire(vmi, tracked.session.target.pod_uid, client)
+        use_kvm = self._node.verdict.proven and pod is not None and pods.requests_kvm(pod)
+        request = SyncRequest(vmi=msgspec.Raw(msgspec.json.encode(vmi)), links=links, use_kvm=use_kvm)
+        await client.sync(request, self._node.sync_timeout)
+
+    async def _wire(
+        self, vmi: VirtualMachineInstance, pod_uid: str, client: LauncherClient
+    ) -> tuple[GuestLink, ...]:
         with NetworkNamespace.of_peer(client.connection) as namespace:
             root = f"/proc/{peer_pid(client.connection)}/root"
             # In a thread: whoever owns the pod may make reading its files hang.
             names = await namespace.run(lambda: _read_resolv_conf(root), self._node.request_timeout)
-            pod_uid = tracked.session.target.pod_uid
-            links = await self._networks.wire(vmi, pod_uid, namespace, resolver.parse(names))
-        use_kvm = self._node.verdict.proven and pod is not None and pods.requests_kvm(pod)
-        request = SyncRequest(vmi=msgspec.Raw(msgspec.json.encode(vmi)), links=links, use_kvm=use_kvm)
-        await client.sync(request, self._node.sync_timeout)
+            return await self._networks.wire(vmi, pod_uid, namespace, resolver.parse(names))
 
     async def _failed(
         self, vmi: VirtualMachineInstance, tracked: _Tracked, message: str, *, permanent: bool

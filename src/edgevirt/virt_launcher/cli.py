@@ -27,9 +27,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         pwd.getpwuid(os.geteuid())
     except KeyError:
+        line = f"qemu:x:{os.geteuid()}:{os.getegid()}:qemu:{settings.private_dir}:/usr/sbin/nologin"
         print(
-            f"virt-launcher: user {os.geteuid()} is not in /etc/passwd, which libvirt needs; add a line such as "
-            f"qemu:x:{os.geteuid()}:{os.getegid()}:qemu:{settings.private_dir}:/usr/sbin/nologin",
+            f"virt-launcher: user {os.geteuid()} is not in /etc/passwd, which libvirt needs; add: {line}",
             file=sys.stderr,
         )
         return 1

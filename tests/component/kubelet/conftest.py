@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -196,7 +197,7 @@ class Node:
         leases = settings.root_dir / "cni" / "leases" / settings.cni.network
         bridge = Path("/sys/class/net", settings.cni.bridge, "brif")
         return {
-            "mounts": [m for m in mounts if m.startswith((root, run)) and m not in own],
+            "mounts": [m for m in mounts if m.startswith((root, run)) and m not in own and "/layers/" not in m],
             "cgroups": groups,
             "addresses": [p.name for p in leases.glob("*.*.*.*")],
             "interfaces": os.listdir(bridge) if bridge.exists() else [],
@@ -214,7 +215,7 @@ def processes_of(root: str) -> list[str]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            if root in line and "pytest" not in line:
+            if root in line and "pytest" not in line and "victim.py" not in line:
                 found.append(line)
     return found
 
@@ -239,6 +240,23 @@ def make_settings(base: Path) -> Settings:
         cgroup_prefix=f"edgevirt-test-{tag}",
         host_images=((HOST_IMAGE, HostImage(layer)),),
     )
+
+
+def settings_to(settings: Settings) -> dict[str, str]:
+    """What another process needs to be a kubelet on the same directories."""
+    return {
+        "base": str(settings.root_dir.parent),
+        "bridge": settings.cni.bridge,
+        "subnet": settings.cni.subnet,
+        "network": settings.cni.network,
+        "prefix": settings.cgroup_prefix,
+    }
+
+
+def settings_from(values: dict[str, str]) -> Settings:
+    settings = make_settings(Path(values["base"]))
+    network = CniSettings(bridge=values["bridge"], subnet=values["subnet"], network=values["network"])
+    return dataclasses.replace(settings, cni=network, cgroup_prefix=values["prefix"])
 
 
 @pytest.fixture(autouse=True)

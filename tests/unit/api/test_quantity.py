@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevirt.api import quantity
@@ -67,11 +67,13 @@ def test_what_is_too_large_is_capped() -> None:
     assert quantity.to_bytes("1e999999999") == 2**63 - 1
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=2**62))
 def test_bytes_survive_being_written_and_read(size: int) -> None:
     assert quantity.to_bytes(quantity.format_binary(size)) == size
 
 
+@settings(deadline=None)
 @given(
     st.integers(min_value=-(10**12), max_value=10**12), st.sampled_from(["", "m", "k", "Ki", "Mi", "M", "e3"])
 )

@@ -246,10 +246,11 @@ class FakeApi:
         if version not in self.kinds:
             return None
         return {
+            "kind": "APIResourceList",
             "resources": [
                 {"name": plural, "kind": kind, "namespaced": namespaced, "verbs": VERBS}
                 for plural, kind, namespaced in self.kinds[version]
-            ]
+            ],
         }
 
     async def changes(self, path: str, after: int) -> AsyncGenerator[tuple[int, str, dict[str, Any]], None]:

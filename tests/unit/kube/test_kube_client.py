@@ -3,14 +3,17 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiohttp import web
 from fake_api import FakeApi, InMemoryClient, client_for, failure, serve
 
 from edgevirt.api.core import ConfigMap, ObjectReference
 from edgevirt.api.meta import KubeObject, ObjectMeta, Resource
 from edgevirt.api.resources import CONFIG_MAPS, NODES, PODS
 from edgevirt.kube import errors
-from edgevirt.kube.client import PatchType, path_of
+from edgevirt.kube.client import Client, PatchType, path_of
 from edgevirt.kube.clock import FakeClock, settle
+from edgevirt.kube.informer import Informer
+from edgevirt.kube.kubeconfig import KubeConfig
 
 pytestmark = pytest.mark.unit
 
@@ -206,3 +209,46 @@ async def test_a_binding_is_posted_to_the_subresource() -> None:
     )
     assert api.calls[0].path == "/api/v1/namespaces/ns/pods/p/binding"
     assert api.calls[0].body["target"] == {"kind": "Node", "name": "n1"}
+
+
+async def test_a_websocket_speaks_the_protocol_that_was_agreed_on() -> None:
+    async def echo(request: web.Request) -> web.WebSocketResponse:
+        opened = web.WebSocketResponse(protocols=("plain.kubevirt.io",))
+        await opened.prepare(request)
+        async for message in opened:
+            await opened.send_bytes(request.headers["Authorization"].encode() + message.data)
+        return opened
+
+    app = web.Application()
+    app.router.add_get("/console", echo)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    config = KubeConfig(server=f"http://127.0.0.1:{runner.addresses[0][1]}", token="t")
+    try:
+        async with (
+            Client(lambda: config, user_agent="test") as client,
+            client.websocket("/console", protocols=("plain.kubevirt.io",)) as socket,
+        ):
+            assert socket.protocol == "plain.kubevirt.io"
+            await socket.send_bytes(b"hello")
+            async with asyncio.timeout(5):
+                assert await socket.receive_bytes() == b"Bearer thello"
+    finally:
+        await runner.cleanup()
+
+
+async def test_kinds_nobody_here_knows_are_plain_dicts() -> None:
+    api = FakeApi()
+    api.put("/apis/example.test/v1/namespaces/ns/boxes", "a", spec={"anything": [1, {"b": None}]})
+    boxes = Resource("example.test", "v1", "boxes", "Box", dict)
+    client = InMemoryClient(api, FakeClock())
+    (listed,) = (await client.list(boxes, namespace="ns")).items
+    assert listed["spec"] == {"anything": [1, {"b": None}]}
+    assert (listed["kind"], listed["apiVersion"]) == ("Box", "example.test/v1")
+    informer = Informer(client, boxes)
+    following = asyncio.create_task(informer.run())
+    await informer.synced()
+    assert informer.get("a", "ns") == listed
+    following.cancel()
+    await asyncio.wait((following,))

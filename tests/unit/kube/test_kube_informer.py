@@ -3,16 +3,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import pytest
-from fake_api import FakeApi, FakeServer, WatchConnection, client_for, failure, serve
+from fake_api import FakeApi, FakeServer, InMemoryClient, WatchConnection, client_for, failure, serve
 
 from edgevirt.api.core import Pod
 from edgevirt.api.resources import PODS
-from edgevirt.kube import watch
+from edgevirt.kube import errors, watch
 from edgevirt.kube.backoff import BackoffPolicy
+from edgevirt.kube.clock import FakeClock
 from edgevirt.kube.informer import Informer
 
 pytestmark = pytest.mark.unit
@@ -319,3 +320,26 @@ def test_a_line_longer_than_the_bound_is_refused_before_it_is_complete(size: int
         assert splitter.feed(b"x" * size) == []
     with pytest.raises(watch.LineTooLong):
         splitter.feed(b"x" * size)
+
+
+async def test_a_watch_that_worked_for_long_is_resumed_at_once_when_it_breaks() -> None:
+    api, clock = FakeApi(), FakeClock()
+    connected: list[float] = []
+
+    class Breaking(InMemoryClient):
+        async def watch(self, *arguments: Any, **options: Any) -> AsyncGenerator[Any, None]:
+            connected.append(clock.monotonic())
+            if len(connected) == 4:
+                await clock.sleep(600)
+            raise errors.ConnectionFailed("broken")
+            yield
+
+    policy = BackoffPolicy(base=1, factor=10, cap=1000, jitter=0)
+    informer = Informer(Breaking(api, clock), PODS, backoff=policy)
+    task = asyncio.create_task(informer.run())
+    await clock.advance(111)
+    assert connected == [0, 1, 11, 111]
+    await clock.advance(601)
+    assert connected[-1] == 712
+    task.cancel()
+    await asyncio.wait([task])

@@ -22,16 +22,14 @@ def make_node(**fields: Any) -> Node:
     return msgspec.convert({"metadata": {"name": "n1"}, **fields}, Node)
 
 
+def owner(api_version: str = "kubevirt.io/v1", uid: str = "vmi-1", controller: bool = True) -> dict[str, Any]:
+    kind = "VirtualMachineInstance"
+    return {"apiVersion": api_version, "kind": kind, "name": "vm1", "uid": uid, "controller": controller}
+
+
 def make_pod(**changes: Any) -> Pod:
-    owner = {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachineInstance",
-        "name": "vm1",
-        "uid": "vmi-1",
-        "controller": True,
-    }
     pod: dict[str, Any] = {
-        "metadata": {"name": "virt-launcher-vm1-x", "namespace": "ns", "uid": "pod-1", "ownerReferences": [owner]},
+        "metadata": {"name": "launcher", "namespace": "ns", "uid": "pod-1", "ownerReferences": [owner()]},
         "spec": {"containers": [{"name": "compute"}]},
         "status": {"phase": "Running"},
     }  # fmt: skip
@@ -62,7 +60,10 @@ def test_a_new_node_gets_labels_and_the_agents_address() -> None:
                 "edgevirt.io/virtualization": "tcg",
                 "machine-type.node.kubevirt.io/q35": "true",
             },
-            "annotations": {"edgevirt.io/virt-handler-address": "192.0.2.1:8186", "kubevirt.io/heartbeat": NOW},
+            "annotations": {
+                "edgevirt.io/virt-handler-address": "192.0.2.1:8186",
+                "kubevirt.io/heartbeat": NOW,
+            },
         }
     }  # fmt: skip
 
@@ -120,12 +121,11 @@ def test_the_launcher_is_the_owned_pod_that_is_active_here() -> None:
     [
         {"metadata": {"ownerReferences": [], "labels": {"kubevirt.io/created-by": "vmi-1"}}},
         {"metadata": {"uid": "pod-2"}},
-        {"metadata": {"ownerReferences": [
-            {"apiVersion": "evil.io/v1", "kind": "VirtualMachineInstance", "uid": "vmi-1", "controller": True}]}},
-        {"metadata": {"ownerReferences": [
-            {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "uid": "vmi-1"}]}},
+        {"metadata": {"ownerReferences": [owner(api_version="evil.io/v1")]}},
+        {"metadata": {"ownerReferences": [owner(controller=False)]}},
+        {"metadata": {"ownerReferences": [owner(uid="vmi-2")]}},
     ],
-)  # fmt: skip
+)
 def test_a_pod_that_only_looks_like_the_launcher_is_none(impostor: dict[str, Any]) -> None:
     assert pods.launcher_of(VMI, "n1", [make_pod(**impostor)]) is None
 

@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: configuration."""
+"""The KubeVirt object: how virtualization is set up in a cluster, most of it not acted on yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: credentials."""
+"""Keys and passwords that are brought into a guest."""
 
 from __future__ import annotations
 

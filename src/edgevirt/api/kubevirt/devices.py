@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: devices."""
+"""A guest's devices: disks, network interfaces and everything else that is plugged in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: domain."""
+"""A guest's hardware apart from its devices: CPUs, memory, firmware, clock and features."""
 
 from __future__ import annotations
 

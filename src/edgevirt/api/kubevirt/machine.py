@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: machine."""
+"""VirtualMachine: a machine that keeps its identity and disks whether it runs or not."""
 
 from __future__ import annotations
 

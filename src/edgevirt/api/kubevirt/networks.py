@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: networks."""
+"""Networks an instance joins, and the interfaces the guest sees of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: options."""
+"""Bodies of requests to the aggregated API `subresources.kubevirt.io`."""
 
 from __future__ import annotations
 

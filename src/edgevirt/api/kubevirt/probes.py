@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: probes."""
+"""Repeated checks of a guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kubevirt.io/v1 types: volumes."""
+"""Where the content of a guest's disks comes from."""
 
 from __future__ import annotations
 

@@ -219,7 +219,9 @@ def builtin_registry() -> Registry:
         ),
         _served(resources.MUTATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
         _served(resources.VALIDATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
-        _served(resources.API_SERVICES, WithStatus({}), subresources=_STATUS),
+        _served(
+            resources.API_SERVICES, WithStatus({}), subresources=_STATUS, name_faults=path_segment_faults
+        ),
         _served(resources.PRIORITY_CLASSES, plain, generation=True),
         _served(resources.STORAGE_CLASSES, plain, returns_deleted=True),
         _served(_POD_DISRUPTION_BUDGETS, WithStatus(_NO_PODS), subresources=_STATUS, generation=True),

@@ -18,6 +18,7 @@ from edgevirt.engine.apiserver.options import DeleteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import AdmissionAttributes
 from edgevirt.engine.apiserver.selectors import Selector
+from edgevirt.engine.apiserver.strategies import CRD_FINALIZER
 from edgevirt.engine.apiserver.write import Request, is_finished, stamped
 from edgevirt.engine.store.errors import RevisionConflict
 from edgevirt.engine.store.records import Record
@@ -132,6 +133,8 @@ class Deletes:
         self._mark(resource, metadata, grace)
         if resource.plural == "namespaces" and not resource.group:
             self._end_namespace(resource, obj, wanted)
+        if resource.plural == "customresourcedefinitions" and "deletionTimestamp" not in obj["metadata"]:
+            self._end_definition(wanted)
         return wanted
 
     def _mark(self, resource: ServedResource, metadata: Json, grace: int) -> None:
@@ -156,6 +159,24 @@ class Deletes:
         if keepers:
             wanted["metadata"].pop("deletionGracePeriodSeconds", None)
             wanted["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
+
+    def _end_definition(self, wanted: Json) -> None:
+        """A definition stays until its objects are gone."""
+        metadata = wanted["metadata"]
+        metadata["finalizers"] = [*(metadata.get("finalizers") or ()), CRD_FINALIZER]
+        status = dict(wanted.get("status") or {})
+        kept = [c for c in status.get("conditions") or () if c.get("type") != "Terminating"]
+        status["conditions"] = [
+            *kept,
+            {
+                "type": "Terminating",
+                "status": "True",
+                "lastTransitionTime": self._cluster.now(),
+                "reason": "InstanceDeletionPending",
+                "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+            },
+        ]
+        wanted["status"] = status
 
     async def delete_collection(
         self, request: Request, options: DeleteOptions, selector: Selector

@@ -104,8 +104,9 @@ class Answers:
 
         def bookmark(data: bytes) -> bytes:
             document = decode_json(data)
+            metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
             rendered = tables.render(
-                resource, [document], "Metadata", list_metadata=document["metadata"], now=self._now()
+                resource, [document], "Metadata", list_metadata=metadata, now=self._now()
             )
             if not first:
                 rendered["columnDefinitions"] = None

@@ -54,6 +54,10 @@ class Kubelets:
         self._context = context
         self._session: aiohttp.ClientSession | None = None
 
+    def renew(self, context: ssl.SSLContext | None) -> None:
+        """Uses another context for new connections."""
+        self._context = context
+
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()

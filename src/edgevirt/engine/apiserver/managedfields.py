@@ -15,9 +15,9 @@ from edgevirt.engine.apiserver.errors import Cause, StatusError, apply_conflict,
 from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.schema import SchemaNode
 from edgevirt.engine.apiserver.typed import (
-    ABSENT,
     check_unique,
     compare,
+    drop_emptied,
     field_set,
     merge,
     remove,
@@ -41,8 +41,9 @@ _SYSTEM_METADATA = (
 _UNOWNED: Fields = {
     "f:apiVersion": {},
     "f:kind": {},
-    "f:metadata": {fieldset.SELF: {}, **{f"f:{name}": {} for name in _SYSTEM_METADATA}},
+    "f:metadata": {f"f:{name}": {} for name in _SYSTEM_METADATA},
 }
+_METADATA_ITSELF: Fields = {"f:metadata": {}}
 
 ALWAYS_PRESENT = frozenset(
     {"metadata", "spec", "status", "containers", "template", "names", "acceptedNames", "clientConfig"}
@@ -161,9 +162,7 @@ def record_update(scope: Scope, old: dict[str, Any] | None, new: dict[str, Any])
         entries = read_entries((old or {}).get("metadata") or {})
     live: Any = old if old is not None else {}
     difference = compare(scope.node, live, new, scope.present)
-    touched = fieldset.without(
-        fieldset.without(fieldset.union(difference.added, difference.modified), _UNOWNED), scope.ignored
-    )
+    touched = _owned(scope, fieldset.union(difference.added, difference.modified))
     removed = fieldset.without(difference.removed, scope.ignored)
     if not touched and not removed:
         # A read-modify-write leaves ownership as it is.
@@ -182,6 +181,12 @@ def record_update(scope: Scope, old: dict[str, Any] | None, new: dict[str, Any])
     elif touched:
         entries.append(Entry(scope.manager, touched, scope.now))
     write_entries(metadata, entries)
+
+
+def _owned(scope: Scope, fields: Fields) -> Fields:
+    """`fields` less what nobody owns and what this endpoint does not write."""
+    kept = fieldset.difference(fieldset.without(fields, _UNOWNED), _METADATA_ITSELF)
+    return fieldset.without(kept, scope.ignored)
 
 
 def write_back(metadata: dict[str, Any], entries: list[Entry], old: dict[str, Any] | None) -> None:
@@ -206,16 +211,14 @@ def apply(scope: Scope, live: dict[str, Any] | None, config: dict[str, Any], for
     base: dict[str, Any] = live if live is not None else {}
     entries = read_entries(base.get("metadata") or {})
     last = next((entry for entry in entries if entry.manager.same_as(scope.manager)), None)
-    stated = fieldset.without(fieldset.without(field_set(scope.node, config), _UNOWNED), scope.ignored)
+    stated = _owned(scope, field_set(scope.node, config))
     merged: dict[str, Any] = merge(scope.node, base, config)
     mine = Entry(scope.manager, stated, scope.now)
     others = [entry for entry in entries if entry is not last]
     if last is not None and last.fields:
         merged = _prune(scope.node, merged, last.fields, [*others, mine])
     difference = compare(scope.node, base, merged, scope.present)
-    changed = fieldset.without(
-        fieldset.without(fieldset.union(difference.added, difference.modified), _UNOWNED), scope.ignored
-    )
+    changed = _owned(scope, fieldset.union(difference.added, difference.modified))
     conflicts = [
         (entry, overlap) for entry in others if (overlap := fieldset.intersection(entry.fields, changed))
     ]
@@ -227,7 +230,7 @@ def apply(scope: Scope, live: dict[str, Any] | None, config: dict[str, Any], for
         entry.fields = fieldset.difference(entry.fields, difference.removed)
     if live is not None and not (changed or difference.removed):
         mine.time = last.time if last is not None else ""
-    result = dict(merged)
+    result: dict[str, Any] = dict(drop_emptied(base, merged) if scope.present else merged)
     result["metadata"] = dict(merged.get("metadata") or {})
     write_entries(result["metadata"], [*others, mine])
     return result
@@ -236,8 +239,6 @@ def apply(scope: Scope, live: dict[str, Any] | None, config: dict[str, Any], for
 def _prune(node: SchemaNode, merged: dict[str, Any], last: Fields, entries: list[Entry]) -> dict[str, Any]:
     """Removes what the manager stated last time, except what anybody still owns."""
     pruned = remove(node, merged, with_named_fields(node, last))
-    if pruned is ABSENT:
-        pruned = {}
     everything = with_named_fields(node, field_set(node, merged))
     left = with_named_fields(node, field_set(node, pruned))
     owned: Fields = {}
@@ -247,8 +248,8 @@ def _prune(node: SchemaNode, merged: dict[str, Any], last: Fields, entries: list
     doomed = fieldset.difference(everything, fieldset.union(left, with_named_fields(node, owned)))
     # Only what was stated last time may go, not what happened to lie below it.
     doomed = fieldset.intersection(doomed, with_named_fields(node, last))
-    result = remove(node, merged, doomed)
-    return {} if result is ABSENT else result
+    result: dict[str, Any] = remove(node, merged, doomed)
+    return result
 
 
 def _conflict(conflicts: list[tuple[Entry, Fields]]) -> StatusError:

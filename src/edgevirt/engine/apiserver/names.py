@@ -39,7 +39,7 @@ def generate_name(base: str) -> str:
 def subdomain_faults(value: str) -> list[str]:
     faults: list[str] = []
     if len(value) > 253:
-        faults.append("must be no more than 253 bytes")
+        faults.append("must be no more than 253 characters")
     if not _subdomain.fullmatch(value):
         faults.append(
             "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and "
@@ -53,7 +53,7 @@ def label_faults(value: str) -> list[str]:
     """RFC 1123 label, the rule for namespaces."""
     faults: list[str] = []
     if len(value) > _MAX_NAME:
-        faults.append("must be no more than 63 bytes")
+        faults.append("must be no more than 63 characters")
     if not _label.fullmatch(value):
         faults.append(
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
@@ -67,7 +67,7 @@ def dns1035_faults(value: str) -> list[str]:
     """RFC 1035 label, the rule for services."""
     faults: list[str] = []
     if len(value) > _MAX_NAME:
-        faults.append("must be no more than 63 bytes")
+        faults.append("must be no more than 63 characters")
     if not _dns1035.fullmatch(value):
         faults.append(
             "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
@@ -104,7 +104,7 @@ def label_key_faults(key: str) -> tuple[str, ...]:
     if not name:
         faults.append("name part must be non-empty")
     elif len(name) > _MAX_NAME:
-        faults.append("name part must be no more than 63 bytes")
+        faults.append("name part must be no more than 63 characters")
     if not _qualified.fullmatch(name):
         faults.append(
             "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
@@ -118,7 +118,7 @@ def label_key_faults(key: str) -> tuple[str, ...]:
 def label_value_faults(value: str) -> tuple[str, ...]:
     faults: list[str] = []
     if len(value) > _MAX_NAME:
-        faults.append("must be no more than 63 bytes")
+        faults.append("must be no more than 63 characters")
     if not _label_value.fullmatch(value):
         faults.append(
             "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "

@@ -195,7 +195,7 @@ def list_options(query: Mapping[str, str], watch: bool) -> ListOptions:
         if not version_text.isdecimal():
             why = f'strconv.ParseUint: parsing "{version_text}": invalid syntax'
             text = f'resourceVersion: Invalid value: "{version_text}": {why}'
-            raise StatusError(500, "", text) if watch else bad_request(text)
+            raise StatusError(500, "", text) if watch else bad_request(f"invalid resource version: {text}")
         version = int(version_text)
     timeout = query.get("timeoutSeconds", "")
     return ListOptions(
@@ -258,7 +258,7 @@ def _check_match(watch: bool, match: str, version: str, token: str, initial: boo
             if match not in ("Exact", "NotOlderThan"):
                 refuse(
                     "FieldValueNotSupported",
-                    f'Unsupported value: {quoted(match)}: supported values: "Exact", "NotOlderThan"',
+                    f'Unsupported value: {quoted(match)}: supported values: "Exact", "NotOlderThan", ""',
                 )
             elif match == "Exact" and version == "0":
                 refuse(

@@ -207,7 +207,7 @@ def _value_list(tokens: _Tokens) -> frozenset[str]:
                 values.add("")
             expect_value = True
         elif token == "" or token in _OPERATORS:
-            raise _unparsable(f"found '{token}', expected: ',', or identifier")
+            raise _unparsable(f"found '{token}', expected: ',', ')' or identifier")
         else:
             values.add(token)
             expect_value = False

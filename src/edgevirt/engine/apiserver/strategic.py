@@ -21,15 +21,14 @@ _DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 
 def strategic_merge(node: SchemaNode, target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """`patch` merged into `target`: copies on write. Raises `StatusError` 400, 500 for malformed directives."""
-    result = _merge_map(node, target, patch)
-    return result if result is not None else {}
+    return _merge_map(node, target, patch)
 
 
-def _merge_map(node: SchemaNode, target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any] | None:
+def _merge_map(node: SchemaNode, target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     directive = patch.get(_PATCH)
     if directive is not None:
         if directive == "replace":
-            return _plain({name: value for name, value in patch.items() if name != _PATCH})
+            return {name: _plain(value) for name, value in patch.items() if name != _PATCH}
         if directive == "delete":
             return {}
         if directive != "merge":

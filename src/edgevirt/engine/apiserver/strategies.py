@@ -399,7 +399,10 @@ class RoleBindings(Plain):
 
     def validate(self, obj: Json, old: Json | None) -> list[Cause]:
         if old is not None and obj.get("roleRef") != old.get("roleRef"):
-            return [Cause("FieldValueInvalid", f"Invalid value: {shown(obj.get('roleRef'))}: cannot change roleRef", "roleRef")]
+            role = obj.get("roleRef") or {}
+            names = {"APIGroup": "apiGroup", "Kind": "kind", "Name": "name"}
+            text = shown({name: role.get(wire, "") for name, wire in names.items()})
+            return [Cause("FieldValueInvalid", f"Invalid value: {text}: cannot change roleRef", "roleRef")]
         return []
 
 

@@ -172,22 +172,27 @@ def _collect(out: Difference, element: str, below: _Below, always_present: bool)
 
 def _compare(node: SchemaNode, old: Any, new: Any, present: frozenset[str]) -> _Below:
     own = "added" if old is ABSENT else "removed" if new is ABSENT else ""
-    sample = old if new is ABSENT else new
-    shape = _shape(node, sample)
-    if shape == "map" and (old is ABSENT or new is ABSENT or isinstance(old, dict)):
-        if not old or not new:
-            if (old is ABSENT or not old) and (new is ABSENT or not new):
-                return _SAME if old == new else _Below(own or "modified")
+    shape = _shape(node, old if new is ABSENT or new is None else new)
+    kind = dict if shape == "map" else list
+    if shape != "leaf" and _is_empty_or(kind, old) and _is_empty_or(kind, new):
+        if not _filled(old) and not _filled(new):
+            return _SAME if old == new else _Below(own or "modified")
+        if shape != "map":
+            return _Below(own, _compare_lists(node, old, new, shape, present))
         inner = Difference()
         _compare_map(node, old, new, inner, present)
         return _Below(own, inner)
-    if shape in ("list", "set") and (old is ABSENT or new is ABSENT or isinstance(old, list)):
-        if (old is ABSENT or not old) and (new is ABSENT or not new):
-            return _SAME if old == new else _Below(own or "modified")
-        return _Below(own, _compare_lists(node, old, new, shape, present))
     if own:
         return _Below(own)
     return _SAME if _equal(old, new) else _Below("modified")
+
+
+def _is_empty_or(kind: type, value: Any) -> bool:
+    return value is ABSENT or value is None or isinstance(value, kind)
+
+
+def _filled(value: Any) -> bool:
+    return value is not ABSENT and bool(value)
 
 
 def _compare_lists(node: SchemaNode, old: Any, new: Any, shape: str, present: frozenset[str]) -> Difference:
@@ -204,11 +209,9 @@ def _compare_lists(node: SchemaNode, old: Any, new: Any, shape: str, present: fr
 
 
 def _equal(left: Any, right: Any) -> bool:
-    return (
-        type(left) is type(right)
-        and left == right
-        or (_is_number(left) and _is_number(right) and left == right)
-    )
+    if _is_number(left) and _is_number(right):
+        return bool(left == right)
+    return type(left) is type(right) and bool(left == right)
 
 
 def _is_number(value: Any) -> bool:
@@ -260,7 +263,7 @@ def _merge_lists(node: SchemaNode, old: list[Any], new: list[Any], shape: str) -
 
 
 def remove(node: SchemaNode, value: Any, fields: Fields) -> Any:
-    """`value` without the members of `fields`; ABSENT if a map or list has nothing left."""
+    """`value` without the members of `fields`; maps and lists stay, even when nothing is left in them."""
     if not fields:
         return value
     shape = _shape(node, value)
@@ -278,10 +281,8 @@ def _remove_from_map(node: SchemaNode, value: dict[str, Any], fields: Fields) ->
         if below is None:
             result[name] = item
         elif not is_member(below):
-            kept = remove(node_for(node, name), item, below)
-            if kept is not ABSENT:
-                result[name] = kept
-    return result if result or not value else ABSENT
+            result[name] = remove(node_for(node, name), item, below)
+    return result
 
 
 def _remove_from_list(node: SchemaNode, value: list[Any], fields: Fields, shape: str) -> Any:
@@ -291,10 +292,21 @@ def _remove_from_list(node: SchemaNode, value: list[Any], fields: Fields, shape:
         if below is None:
             result.append(item)
         elif not is_member(below):
-            kept = remove(node.elem or OPEN_MAP, item, below) if shape == "list" else item
-            if kept is not ABSENT:
-                result.append(kept)
-    return result if result or not value else ABSENT
+            result.append(remove(node.elem or OPEN_MAP, item, below) if shape == "list" else item)
+    return result
+
+
+def drop_emptied(before: Any, after: Any) -> Any:
+    """`after` without the maps and lists that became empty since `before`: absent in built-in kinds."""
+    if not isinstance(after, dict) or not isinstance(before, dict):
+        return after
+    result: dict[str, Any] = {}
+    for name, value in after.items():
+        old = before.get(name)
+        if isinstance(value, dict | list) and not value and old:
+            continue
+        result[name] = drop_emptied(old, value)
+    return result
 
 
 def with_named_fields(node: SchemaNode, fields: Fields) -> Fields:

@@ -104,12 +104,12 @@ class Writes:
             metadata["generation"] = 1
         complete(resource, obj)
         name = metadata.get("name") or ""
+        if operation != "Apply":
+            managedfields.record_update(self.scope(request), None, obj)
         attributes = self._attributes(request, "CREATE", name, obj, None)
         if attributes is not None:
             obj = await self._mutate(attributes, obj)
             metadata = metadata_of(obj)
-        if operation != "Apply":
-            managedfields.record_update(self.scope(request), None, obj)
         context = self._context(request)
         if resource.custom and "status" in resource.subresources:
             obj.pop("status", None)
@@ -169,12 +169,14 @@ class Writes:
         collection = cluster.collection(resource)
         with _only_conflicts(resource, obj["metadata"]["name"]):
             if is_finished(resource, obj):
-                stored = await cluster.store.delete(collection, record.key, record.revision, stamped(obj))
-            else:
-                durable = is_durable(resource, record.key) and not is_heartbeat(resource, old, obj)
-                stored = await cluster.store.update(
-                    collection, record.key, record.revision, stamped(obj), durable=durable
-                )
+                # Who takes the last obstacle away gets the object as it was about to be stored.
+                answer = encode(obj)
+                await cluster.store.delete(collection, record.key, record.revision, stamped(obj))
+                return answer
+            durable = is_durable(resource, record.key) and not is_heartbeat(resource, old, obj)
+            stored = await cluster.store.update(
+                collection, record.key, record.revision, stamped(obj), durable=durable
+            )
         return cluster.data(resource, stored)
 
     def _check_identity(self, request: Request, record: Record, old: Json, new: Json, patch: bool) -> bool:
@@ -236,12 +238,12 @@ class Writes:
         merge_system_metadata(old, new)
         keep_other_half(request, old, new)
         complete(resource, new)
+        if not owned:
+            managedfields.record_update(self.scope(request), old, new)
         attributes = self._attributes(request, "UPDATE", request.name, new, old)
         obj = new
         if attributes is not None:
             obj = await self._mutate(attributes, new)
-        if not owned:
-            managedfields.record_update(self.scope(request), old, obj)
         resource.strategy.prepare_for_update(obj, old, self._context(request))
         if request.subresource != BINDING:
             _bump_generation(resource, old, obj)
@@ -363,8 +365,15 @@ class Writes:
             )
 
 
+_OMITTED_IF_EMPTY = ("labels", "annotations", "finalizers", "ownerReferences", "generateName")
+
+
 def complete(resource: ServedResource, obj: Json) -> None:
-    """Fills in everything that is absent and has a default."""
+    """Fills in everything that is absent and has a default; empty parts of metadata become absent."""
+    metadata = obj["metadata"]
+    for name in _OMITTED_IF_EMPTY:
+        if name in metadata and not metadata[name]:
+            del metadata[name]
     resource.schema.apply_defaults(obj)
     resource.strategy.complete(obj)
 

@@ -73,6 +73,7 @@ class Inputs:
     devices: Sequence[DeviceNode]
     node: Node
     shm: str = ""
+    memory_limit: int | None = None
     masks: Sequence[str] = ()
     empties: Sequence[str] = ()
 
@@ -247,8 +248,8 @@ def _resources(inputs: Inputs, privileged: bool) -> dict[str, Any]:
     if limits.cpu_quota is not None:
         cpu |= {"quota": limits.cpu_quota, "period": resources.CPU_PERIOD}
     result: dict[str, Any] = {"cpu": cpu, "devices": _device_rules(inputs, privileged)}
-    if limits.memory is not None:
-        result["memory"] = {"limit": limits.memory}
+    if inputs.memory_limit is not None:
+        result["memory"] = {"limit": inputs.memory_limit}
     if pages := list(resources.hugepages(inputs.container.resources)):
         result["hugepageLimits"] = [{"pageSize": size, "limit": limit} for size, limit in pages]
     return result

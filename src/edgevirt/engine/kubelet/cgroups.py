@@ -18,6 +18,7 @@ from pathlib import Path
 from edgevirt.engine.kubelet import mounts
 
 SHIM = "shim"
+_PAGE = 4096
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,8 +84,38 @@ class PodCgroup:
         self._hierarchies = hierarchies
         self.path = f"/{prefix.strip('/')}/pod{pod_uid}"
 
-    def container_path(self, name: str) -> str:
-        return f"{self.path}/{name}"
+    def container_path(self, child: str) -> str:
+        """Where the runtime puts container `child`. On v1 a level below `child`, which stays ours."""
+        return f"{self.path}/{child}" if self._hierarchies.v2 else f"{self.path}/{child}/c"
+
+    def runtime_limit(self, memory: int) -> int:
+        """The memory limit to give to the runtime for a container limited to `memory`.
+
+        On v1 a page more than the limit that `create_container` sets one level up: so it is always our
+        level that runs out, and the kernel tells us about it after the runtime's level is gone.
+        """
+        return memory if self._hierarchies.v2 else memory + _PAGE
+
+    def create_container(self, child: str, memory: int | None) -> None:
+        """Prepare the group of container `child` with its memory limit (bytes). Idempotent."""
+        root = self._hierarchies.controllers.get("memory")
+        if memory is not None and root is not None:
+            directory = self._directory(root, child)
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "memory.limit_in_bytes").write_text(str(memory))
+
+    def remove_container(self, child: str) -> None:
+        """Remove the group of a container that has ended; what is still busy stays for `remove`."""
+        for root in self._hierarchies.roots():
+            base = self._directory(root, child)
+            for directory in (*_subdirectories(base), base):
+                with contextlib.suppress(OSError):
+                    directory.rmdir()
+
+    def memory_directory(self, child: str) -> Path | None:
+        """The v1 memory group of container `child`; None on v2."""
+        root = self._hierarchies.controllers.get("memory")
+        return self._directory(root, child) if root else None
 
     def create(self) -> None:
         """Make the shim's group where processes are tracked; the runtime makes the rest."""
@@ -121,16 +152,14 @@ class PodCgroup:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
-    def oom_kills(self, child: str) -> int:
-        """How often the kernel killed a process of container `child` for lack of memory; 0 if gone."""
-        if memory := self._hierarchies.controllers.get("memory"):
-            file = self._directory(memory, child) / "memory.oom_control"
-        elif self._hierarchies.unified:
-            file = self._directory(self._hierarchies.unified, child) / "memory.events"
-        else:
+    def oom_kills(self) -> int:
+        """How often the kernel killed a process of the pod for lack of memory; v2 only, else 0."""
+        if not self._hierarchies.v2 or self._hierarchies.unified is None:
             return 0
         with contextlib.suppress(OSError):
-            for line in file.read_text().splitlines():
+            for line in (
+                (self._directory(self._hierarchies.unified, "") / "memory.events").read_text().splitlines()
+            ):
                 key, _, value = line.partition(" ")
                 if key == "oom_kill":
                     return int(value)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgevirt.api.core import Container, Pod, Volume
 from edgevirt.engine.kubelet import bundle, environment, hosts, mounts, resources, users
+from edgevirt.engine.kubelet.cgroups import PodCgroup
 from edgevirt.engine.kubelet.devices import DeviceNode
 from edgevirt.engine.kubelet.processes import Process
 from edgevirt.engine.kubelet.references import References
@@ -74,12 +75,12 @@ async def start(
     return attempt
 
 
-def finish(services: Services, attempt: Attempt, *, keep: bool = False) -> None:
+def finish(services: Services, group: PodCgroup, attempt: Attempt) -> None:
     """Unmount and remove what a finished run leaves, except its log."""
     services.logs.drop(attempt.log)
     mounts.unmount_below(attempt.directory.resolve())
-    if not keep:
-        shutil.rmtree(attempt.directory, ignore_errors=True)
+    group.remove_container(attempt.child)
+    shutil.rmtree(attempt.directory, ignore_errors=True)
 
 
 async def _environment(services: Services, launch: Launch, image: Image) -> dict[str, str]:
@@ -110,6 +111,8 @@ def _prepare(
     uid = launch.pod.metadata.uid
     directory = services.sandbox_dir(uid)
     spec = launch.pod.spec
+    group = services.cgroup(uid)
+    limit = resources.of_container(container.resources).memory
     config = bundle.build(
         bundle.Inputs(
             pod=launch.pod,
@@ -119,7 +122,8 @@ def _prepare(
             env=env,
             cwd=container.working_dir or image.config.working_dir or "/",
             user=user,
-            cgroup=services.cgroup(uid).container_path(f"{container.name}.{attempt.directory.name}"),
+            memory_limit=None if limit is None else group.runtime_limit(limit),
+            cgroup=group.container_path(attempt.child),
             namespaces={_NAMESPACE_TYPES[kind]: str(directory / kind) for kind in sorted(kinds(launch.pod))},
             mounts=_deduplicated(planned),
             devices=_devices(services, launch),

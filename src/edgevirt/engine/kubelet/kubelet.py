@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgevirt.api import resources
 from edgevirt.api.core import Pod
-from edgevirt.engine.kubelet import cgroups, cni, logs, mounts, node, sandbox, state
+from edgevirt.engine.kubelet import cgroups, cni, hostlayer, logs, mounts, node, sandbox, state
 from edgevirt.engine.kubelet.devices import DeviceRegistry
 from edgevirt.engine.kubelet.fields import NodeFacts
 from edgevirt.engine.kubelet.pod import PodWorker
@@ -143,7 +143,7 @@ async def services(
     hierarchies = cgroups.detect()
     images = ImageStore(settings.images_root, insecure_registries=settings.insecure_registries)
     for name, host in settings.host_images:
-        images.register(name, host)
+        images.register(name, hostlayer.place(host, settings.run_dir))
     runtime = Runtime(Runtime.find(settings.runtime), settings.run_dir / "runtime", hierarchies)
     network = cni.Cni(settings.cni, settings.root_dir / "cni")
     keeper = logs.LogKeeper(settings.max_log_bytes)

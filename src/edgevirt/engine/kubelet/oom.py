@@ -1,57 +1,55 @@
-"""Was a container killed for lack of memory? Asked of the kernel while its control group still exists.
+"""Was a container killed for lack of memory? The kernel is asked in a way that survives its control group.
 
-The runtime removes the group when the container ends, so on v1 an eventfd is armed at start: the kernel
-signals it at every out-of-memory event and once more when the group goes away. On v2 the pod's group counts
-for its children and is simply read.
+The runtime removes the container's group when the container ends. On v1 an eventfd therefore watches the
+level above, which is ours and the one that has the limit; on v2 the pod's group counts for all below it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
-from edgevirt.engine.kubelet.cgroups import Hierarchies, PodCgroup
+from edgevirt.engine.kubelet.cgroups import PodCgroup
 
 
 class OomWatch:
-    """For one run of a container in group `child` of `group`."""
+    """For one run of a container in `child` of `group`, whose group has been created."""
 
-    def __init__(self, hierarchies: Hierarchies, group: PodCgroup, child: str) -> None:
+    def __init__(self, group: PodCgroup, child: str) -> None:
         self._group = group
-        self._child = child
-        self._v2 = hierarchies.v2
-        self._before = group.oom_kills("") if self._v2 else 0
+        self._before = group.oom_kills()
         self._fd: int | None = None
-        memory = hierarchies.controllers.get("memory")
-        if memory is not None:
-            self._arm(memory / group.container_path(child).lstrip("/"))
-
-    def _arm(self, directory: Path) -> None:
-        with contextlib.suppress(OSError):  # the container has ended already
+        directory = group.memory_directory(child)
+        if directory is None:
+            return
+        with contextlib.suppress(OSError):  # no limit, no group
             control = os.open(directory / "memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
-            self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             try:
-                (directory / "cgroup.event_control").write_text(f"{self._fd} {control}")
+                (directory / "cgroup.event_control").write_text(f"{fd} {control}")
+                self._fd = fd
             except OSError:
-                os.close(self._fd)
-                self._fd = None
+                os.close(fd)
                 raise
             finally:
                 os.close(control)
 
     def killed(self) -> bool:
-        """Ask once, when the container has ended; releases the watch."""
-        if self._v2:
-            return self._group.oom_kills("") > self._before
+        """Whether it happened; to be asked when the container has ended. Releases the watch."""
+        if self._group.oom_kills() > self._before:
+            return True
         if self._fd is None:
             return False
         fd, self._fd = self._fd, None
-        gone = self._group.oom_kills(self._child)
         try:
-            signals = os.eventfd_read(fd)
+            return os.eventfd_read(fd) > 0
         except BlockingIOError:
-            signals = 0
+            return False
         finally:
             os.close(fd)
-        return gone > 0 or signals > 1
+
+    def close(self) -> None:
+        """Release the watch without asking. Idempotent."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

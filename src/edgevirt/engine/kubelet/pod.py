@@ -28,6 +28,7 @@ from edgevirt.engine.kubelet.oom import OomWatch
 from edgevirt.engine.kubelet.plan import Seen, State
 from edgevirt.engine.kubelet.processes import Process, boot_id
 from edgevirt.engine.kubelet.references import MissingReference, References
+from edgevirt.engine.kubelet.resources import of_container
 from edgevirt.engine.kubelet.runtime import Attempt, StartFailed
 from edgevirt.engine.kubelet.services import Services
 from edgevirt.engine.kubelet.state import ContainerRecord, ExitRecord, PodRecord
@@ -236,7 +237,7 @@ class PodWorker:
             attempt = attempt_of(self._services, self.pod, name, record.attempt)
             if not record.running:
                 self._of(name).waiting = ("", "")
-                containers.finish(self._services, attempt)
+                containers.finish(self._services, self._services.cgroup(self.uid), attempt)
                 continue
             process = (record.shim or attempt.init()) if same_boot else None
             if process and not process.alive():
@@ -382,29 +383,49 @@ class PodWorker:
             record.stop_signal = image.config.stop_signal
             self._save()
 
+        group = services.cgroup(self.uid)
+        limit = of_container(container.resources).memory
+        await services.blocking(group.create_container, attempt.child, limit)
+        oom = OomWatch(group, attempt.child)
         try:
             await containers.start(services, launch, image, number, on_shim)
-        except (ConfigError, MissingReference, UnknownField, KubeError, ValueError) as error:
-            containers.finish(services, attempt)
-            self._start_failed(container, "CreateContainerConfigError", str(error))
-            return
-        except (BadVolume, OSError) as error:
-            containers.finish(services, attempt)
-            self._start_failed(container, "CreateContainerError", str(error))
-            return
-        except StartFailed as error:
-            record.attempt, record.started_at = number, self._now()
-            services.events.warning(self.pod, "Failed", f"Error: failed to start container {name}: {error}")
-            self._ended(container, attempt, failure=str(error))
+        except BaseException as error:
+            oom.close()
+            if not self._refused(container, attempt, error):
+                raise
             return
         live.failures = 0
         shim = record.shim
         assert shim
         services.events.normal(self.pod, "Created", f"Created container: {name}")
         services.events.normal(self.pod, "Started", f"Started container {name}")
-        self._attend(container, attempt, shim)
+        self._attend(container, attempt, shim, oom)
         self._spent[f"start {name}"] = services.clock.monotonic() - begun
-        log.info("container started", extra={"pod": self._key, "container": name, "spent": dict(self._spent)})
+        log.info(
+            "container started",
+            extra={"pod": self._key, "container": name, "seconds": dict(self._spent)},
+        )
+
+    def _refused(self, container: Container, attempt: Attempt, error: BaseException) -> bool:
+        """Write down why a container could not be started; False for an error that is not about it."""
+        services = self._services
+        if isinstance(error, StartFailed):
+            record = self.record.container(container.name)
+            record.attempt, record.started_at = int(attempt.directory.name), self._now()
+            services.events.warning(
+                self.pod, "Failed", f"Error: failed to start container {container.name}: {error}"
+            )
+            self._ended(container, attempt, failure=str(error))
+            return True
+        if isinstance(error, (ConfigError, MissingReference, UnknownField, KubeError, ValueError)):
+            reason = "CreateContainerConfigError"
+        elif isinstance(error, (BadVolume, OSError)):
+            reason = "CreateContainerError"
+        else:
+            return False
+        containers.finish(services, services.cgroup(self.uid), attempt)
+        self._start_failed(container, reason, str(error))
+        return True
 
     async def _image(self, container: Container, references: References) -> Image:
         services = self._services
@@ -454,7 +475,9 @@ class PodWorker:
         )
         self._urgent.set()
 
-    def _attend(self, container: Container, attempt: Attempt, process: Process) -> None:
+    def _attend(
+        self, container: Container, attempt: Attempt, process: Process, oom: OomWatch | None = None
+    ) -> None:
         """Watch a running container: its end, its log, its probes."""
         assert self._tasks
         services, name = self._services, container.name
@@ -466,9 +489,7 @@ class PodWorker:
         live.started = container.startup_probe is None
         if container.startup_probe:
             live.ready = False
-        live.oom = OomWatch(
-            services.hierarchies, services.cgroup(self.uid), f"{name}.{attempt.directory.name}"
-        )
+        live.oom = oom or OomWatch(services.cgroup(self.uid), attempt.child)
         with contextlib.suppress(FileNotFoundError):
             services.logs.keep(attempt.log)
         live.watchers.append(self._tasks.create_task(self._watch_end(container, attempt, process)))
@@ -531,7 +552,9 @@ class PodWorker:
         live.watchers = []
         self._save()
         if self._tasks:
-            self._tasks.create_task(services.blocking(containers.finish, services, attempt))
+            self._tasks.create_task(
+                services.blocking(containers.finish, services, services.cgroup(self.uid), attempt)
+            )
         self._urgent.set()
         self._changed.set()
         log.info(
@@ -564,8 +587,7 @@ class PodWorker:
             init.send(signal.SIGKILL)
         if await self._ended_within(live, 10.0):
             return
-        child = f"{name}.{record.attempt}"
-        services.cgroup(self.uid).kill(child)
+        services.cgroup(self.uid).kill(attempt.child)
         if await self._ended_within(live, 10.0):
             return
         if record.shim:
@@ -701,11 +723,17 @@ class PodWorker:
         return not self.deleting and plan.outcome(self.pod, self._observe()) is None
 
     async def _forget(self) -> None:
-        """Confirm the deletion, then remove the directory: a crash in between only repeats this."""
-        if not self._vanished:
+        """Remove the directory, then confirm the deletion: a crash in between only repeats this."""
+        if self.record.containers:
             try:
-                if self.record.containers:
-                    await self._publish()
+                await self._publish()
+            except (NotFound, Conflict):
+                self._vanished = True
+            except KubeError as error:
+                log.warning("last status not written", extra={"pod": self._key, "error": str(error)})
+        await self._services.blocking(shutil.rmtree, self._directory, True)
+        while not self._vanished:
+            try:
                 await self._services.api.delete(
                     api.PODS,
                     self.pod.metadata.name,
@@ -713,15 +741,14 @@ class PodWorker:
                     grace_period_seconds=0,
                     uid=self.uid,
                 )
+                break
             except (NotFound, Conflict):
-                pass
+                break
             except KubeError as error:
                 log.warning(
                     "deletion not confirmed, trying again", extra={"pod": self._key, "error": str(error)}
                 )
                 await self._services.clock.sleep(_RETRY_REPORT)
-                return
-        await self._services.blocking(shutil.rmtree, self._directory, True)
         self._forgotten = True
 
     # -- reporting

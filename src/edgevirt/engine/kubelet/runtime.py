@@ -55,6 +55,11 @@ class Attempt:
     log: Path
 
     @property
+    def child(self) -> str:
+        """The name of the run's control group inside the pod's."""
+        return f"{self.directory.parent.name}.{self.directory.name}"
+
+    @property
     def rootfs(self) -> Path:
         return self.directory / "rootfs"
 

@@ -54,6 +54,7 @@ async def definitions(client: Client) -> None:
             "apiVersion": "kubevirt.io/v1",
             "kind": "KubeVirt",
             "metadata": {"name": "kubevirt", "namespace": NAMESPACE},
+            "spec": {},
         },
     )
 

@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable
 
 import click
 
-from edgevirt.engine import apiserver, controllers, scheduler
+from edgevirt.engine import controllers, scheduler
+from edgevirt.engine.apiserver import server as apiserver
 from edgevirt.engine.pki import PkiError
 from edgevirt.install.standalone import bootstrap, config, host_image, identities
 from edgevirt.install.standalone.layout import Layout
@@ -92,16 +93,16 @@ def _apiserver(layout: Layout, settings: config.Config, issued: identities.Ident
         data_dir=layout.store,
         address=settings.api_address,
         port=settings.api_port,
-        tls_cert=issued.apiserver.certificate,
-        tls_key=issued.apiserver.key,
+        certificate=issued.apiserver.certificate,
+        key=issued.apiserver.key,
         client_ca=issued.ca,
-        key_dir=issued.ca_key_directory,
+        token_key_dir=issued.ca_key_directory,
         front_proxy_ca=issued.front_proxy_ca,
-        front_proxy_cert=issued.front_proxy_client.certificate,
+        front_proxy_certificate=issued.front_proxy_client.certificate,
         front_proxy_key=issued.front_proxy_client.key,
         kubelet_ca=issued.ca,
-        kubelet_client_cert=issued.kubelet_client.certificate,
-        kubelet_client_key=issued.kubelet_client.key,
+        kubelet_certificate=issued.kubelet_client.certificate,
+        kubelet_key=issued.kubelet_client.key,
     )
 
 

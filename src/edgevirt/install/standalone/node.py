@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from edgevirt import virt_handler
 from edgevirt.engine import kubelet
 from edgevirt.install.standalone import config, host_image, identities
 from edgevirt.install.standalone.control_plane import LOOPBACK, first_error, start
@@ -17,6 +16,8 @@ from edgevirt.install.standalone.layout import Layout
 from edgevirt.install.standalone.logging_setup import configure
 from edgevirt.install.standalone.supervise import NODE, Reporter
 from edgevirt.kube.memory import freeze_heap
+from edgevirt.virt_handler import server as virt_handler
+from edgevirt.virt_handler.settings import Settings as HandlerSettings
 
 log = logging.getLogger("edgevirt.node")
 
@@ -87,10 +88,8 @@ def _kubelet(layout: Layout, settings: config.Config, issued: identities.Identit
     )
 
 
-def _virt_handler(
-    layout: Layout, settings: config.Config, issued: identities.Identities
-) -> virt_handler.Settings:
-    return virt_handler.Settings(
+def _virt_handler(layout: Layout, settings: config.Config, issued: identities.Identities) -> HandlerSettings:
+    return HandlerSettings(
         kubeconfig=layout.kubeconfig("virt-handler"),
         node_name=settings.node_name,
         pods_dir=Path(layout.pods),

@@ -13,11 +13,10 @@ BALLOON_PERIOD = 10
 @dataclass(frozen=True, slots=True)
 class Controller:
     type: str
-    index: int = 0
     model: str | None = None
 
     def to_xml(self) -> Element:
-        return el("controller", type=self.type, index=self.index, model=self.model)
+        return el("controller", type=self.type, index=0, model=self.model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,12 @@ class BlockSize:
 
     logical: int
     physical: int
-    discard_granularity: int | None = None
 
     def to_xml(self) -> Element:
         return el(
             "blockio",
             logical_block_size=self.logical,
             physical_block_size=self.physical,
-            discard_granularity=self.discard_granularity,
         )
 
 

@@ -147,4 +147,4 @@ def _block_size(disk: api.Disk, field: str) -> BlockSize | None:
         return None
     if not custom.logical or not custom.physical:
         raise UnsupportedField(f"{field}.blockSize.custom", "give both logical and physical, in bytes")
-    return BlockSize(custom.logical, custom.physical, custom.discard_granularity)
+    return BlockSize(custom.logical, custom.physical)

@@ -36,7 +36,7 @@ HONOURED: Final = frozenset(
         ),
         "domain.devices.disks[]": (
             "name bootOrder serial cache errorPolicy io disk.bus disk.readonly disk.pciAddress cdrom.bus "
-            "cdrom.readonly cdrom.tray blockSize.custom.**"
+            "cdrom.readonly cdrom.tray blockSize.custom.logical blockSize.custom.physical"
         ),
         "domain.devices.interfaces[]": (
             "name model macAddress bootOrder pciAddress acpiIndex state bridge masquerade"

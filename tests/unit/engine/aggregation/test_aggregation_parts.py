@@ -8,7 +8,7 @@ import pytest
 from multidict import CIMultiDict
 from object_reader_fake import FakeReader
 
-from edgevirt.engine.apiserver.aggregation import api_service
+from edgevirt.engine.apiserver.aggregation import api_service, validate_api_service
 from edgevirt.engine.apiserver.aggregation.availability import PASSED, Availability, status_with
 from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory, Target, Unresolved
 from edgevirt.engine.apiserver.aggregation.headers import forwarded, returned
@@ -255,3 +255,36 @@ def test_local_api_services_look_like_kubernetes_own() -> None:
         "spec": {"group": "apps", "version": "v1", "groupPriorityMinimum": 17800, "versionPriority": 15},
     }
     assert api_service("", "v1")["metadata"]["name"] == "v1."
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "fields"),
+    [
+        ("v1.x.io", {}, []),
+        ("wrong", {}, ["metadata.name"]),
+        (
+            "v1.x.io",
+            {"versionPriority": 1001, "groupPriorityMinimum": 0},
+            ["spec.groupPriorityMinimum", "spec.versionPriority"],
+        ),
+        ("v1.x.io", {"service": {"name": "s"}}, ["spec.service.namespace"]),
+        ("v1.x.io", {"caBundle": "eA==", "insecureSkipTLSVerify": True}, ["spec.insecureSkipTLSVerify"]),
+        ("v1.x.io", {"service": None, "caBundle": "eA=="}, ["spec.caBundle"]),
+        ("v2.", {"group": "", "version": "v2"}, ["spec.group"]),
+    ],
+)
+def test_faults_of_an_api_service_are_found(name: str, change: Json, fields: list[str]) -> None:
+    spec = {
+        "group": "x.io",
+        "version": "v1",
+        "groupPriorityMinimum": 1000,
+        "versionPriority": 10,
+        "service": {"namespace": "ns", "name": "s"},
+        **change,
+    }
+    faults = validate_api_service({"metadata": {"name": name}, "spec": spec})
+    assert [fault.field for fault in faults] == fields
+    if name == "wrong":
+        assert faults[0].message == (
+            'Invalid value: "wrong": must be `spec.version+"."+spec.group`: "v1.x.io"'
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgevirt.storage.cloudinit import iso9660
@@ -105,9 +105,6 @@ _names = st.text("abcdefghij0123456789-_.", min_size=1, max_size=25).filter(lamb
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(_names, st.binary(max_size=5000), max_size=20))
 def test_whatever_is_put_on_is_found_again(files: dict[str, bytes]) -> None:
-    try:
-        image = iso9660.build("x", files)
-    except iso9660.IsoError as error:
-        assert "same name" in str(error)  # names that only differ beyond what the primary tree keeps
-    else:
-        assert read(image, 2) == files
+    upper = {name.upper().replace(".", "_", name.count(".") - 1) for name in files}
+    assume(len(upper) == len(files))  # the primary tree has upper case and one dot only
+    assert read(iso9660.build("x", files), 2) == files

@@ -43,7 +43,7 @@ class WebhookCaller:
             async with asyncio.timeout(webhook.timeout):
                 try:
                     return await self._post(webhook, body)
-                except aiohttp.ServerDisconnectedError:
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientConnectionResetError):
                     # The server closed an idle kept-alive connection just as we used it. Webhooks must
                     # tolerate being asked twice, so asking again is safe.
                     return await self._post(webhook, body)

@@ -13,6 +13,7 @@ from edgevirt.engine.apiserver.aggregation.aggregator import Aggregator, StatusW
 from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory
 from edgevirt.engine.apiserver.aggregation.local import api_service
 from edgevirt.engine.apiserver.aggregation.trust import ClientCertificate, TrustStore
+from edgevirt.engine.apiserver.aggregation.validation import validate as validate_api_service
 from edgevirt.engine.apiserver.extension import ObjectReader
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "api_service",
     "authentication_config_map",
     "build",
+    "validate_api_service",
 ]
 
 FRONT_PROXY_NAME = "front-proxy-client"

@@ -102,10 +102,11 @@ class Aggregator:
         """Takes over one change of an APIService."""
         name, spec = document["metadata"]["name"], document.get("spec") or {}
         key = (spec.get("group", ""), spec.get("version", ""))
+        if name != f"{key[1]}.{key[0]}":
+            return  # validation refuses such objects; one from elsewhere must not take a group version over
         if event == "DELETED" or not spec.get("service"):
-            known = self._services.get(key)
-            if known is not None and known.name == name:
-                del self._services[key]
+            known = self._services.pop(key, None)
+            if known is not None:
                 self._stop(known)
                 self._on_discovery_change()
             if event != "DELETED":

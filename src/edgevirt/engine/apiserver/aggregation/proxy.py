@@ -35,7 +35,7 @@ class Backend:
 
 
 def may_be_forwarded(path: str) -> bool:
-    """False for a path that another server could read as a different one: `//`, `/./`, `/../`, encoded or not."""
+    """False for a path another server could read as a different one: `//`, `/./`, `/../`, or encoded so."""
     return not _AMBIGUOUS.search(path.partition("?")[0])
 
 

@@ -29,7 +29,7 @@ from edgevirt.engine.apiserver.schema import (
 from edgevirt.engine.apiserver.schema import builtin_facts as facts
 from edgevirt.engine.apiserver.schema.builtin_openapi import definitions
 from edgevirt.engine.apiserver.schema.builtin_types import OBJECT_META, StructType, ValueType, struct_type
-from edgevirt.engine.apiserver.schema.quantities import stored_quantity, is_quantity
+from edgevirt.engine.apiserver.schema.quantities import is_quantity, stored_quantity
 from edgevirt.engine.apiserver.schema.timestamps import time_error
 
 

@@ -16,6 +16,11 @@ QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 TIME = f"{META_V1}.Time"
 MICRO_TIME = f"{META_V1}.MicroTime"
+FIELDS_V1 = f"{META_V1}.FieldsV1"
+RAW_EXTENSION = "io.k8s.apimachinery.pkg.runtime.RawExtension"
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+ANY_JSON = f"{_EXTENSIONS}.JSON"
+SCHEMA_OR_MORE = f"{_EXTENSIONS}.JSONSchemaPropsOrBool"
 
 _LEAVES: dict[str, Json] = {
     "string": {"type": "string"},
@@ -26,7 +31,21 @@ _LEAVES: dict[str, Json] = {
     "bytes": {"type": "string", "format": "byte"},
 }
 
-_NAMED = {"time": TIME, "microtime": MICRO_TIME, "quantity": QUANTITY, "int-or-string": INT_OR_STRING}
+_NAMED = {
+    "time": TIME,
+    "microtime": MICRO_TIME,
+    "quantity": QUANTITY,
+    "int-or-string": INT_OR_STRING,
+    "any": ANY_JSON,
+    "schema": SCHEMA_OR_MORE,
+}
+
+_OPEN_PLACES: dict[facts.Place, str] = {
+    ("ManagedFieldsEntry", "fieldsV1"): FIELDS_V1,
+    ("ControllerRevision", "data"): RAW_EXTENSION,
+    ("CustomResourceSubresources", "status"): f"{_EXTENSIONS}.CustomResourceSubresourceStatus",
+}
+"""Fields that hold any object."""
 
 
 def definitions(root: StructType, gvk: Json | None, dialect: int) -> dict[str, Json]:
@@ -60,6 +79,11 @@ def _definition(struct: StructType, dialect: int, pending: list[StructType], fou
     properties: Json = {}
     for name, value_type in struct.fields.items():
         text = facts.FIELD_TEXTS.get(name, "")
+        open_name = _OPEN_PLACES.get((struct.name, name))
+        if open_name is not None:
+            found.setdefault(open_name, {"type": "object"})
+            properties[name] = described_reference(open_name, dialect, text)
+            continue
         schema = _schema(value_type, dialect, pending, found, text)
         schema.update(_merge_marks((struct.name, name), value_type))
         properties[name] = schema
@@ -102,6 +126,10 @@ def _named_definition(shape: str, dialect: int) -> Json:
             return {"type": "string", "format": "date-time"}
         case "quantity":
             return {"type": "string"} if dialect == 2 else _one_of("string", "number")
+        case "any":
+            return {"description": "Any JSON value."}
+        case "schema":
+            return {"description": "A JSON schema, a list of them, or true or false."}
         case _:
             if dialect == 2:
                 return {"type": "string", "format": "int-or-string"}

@@ -52,6 +52,7 @@ def served_resources(crd: Json, strategy: Strategy, storage_prefix: str) -> list
                 ),
                 scale=_scale(subresources.get("scale")),
                 custom=True,
+                generation=True,
             )
         )
     return served

@@ -1,0 +1,253 @@
+"""The life of CustomResourceDefinitions: serving them, telling so in their status, cleaning up behind them.
+
+A definition is served from the moment it is stored, provided its names are free; the conditions follow. Its
+objects go before it does: deletion marks it, the objects are deleted, and when the last one is gone the
+finalizer is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from typing import Any
+
+from edgevirt.engine.apiserver.cluster import Cluster, storage_prefix
+from edgevirt.engine.apiserver.delete import Deletes
+from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.objects import decode
+from edgevirt.engine.apiserver.options import WriteOptions, delete_options
+from edgevirt.engine.apiserver.registry import ServedResource
+from edgevirt.engine.apiserver.request import ADMIN
+from edgevirt.engine.apiserver.schema.crd import served_resources
+from edgevirt.engine.apiserver.selectors import EVERYTHING
+from edgevirt.engine.apiserver.strategies import CRD_FINALIZER, Custom
+from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.store.records import Event, EventType
+
+_log = logging.getLogger("edgevirt.engine.apiserver")
+
+Json = dict[str, Any]
+
+GROUP = "apiextensions.k8s.io"
+MANAGER = "kube-apiserver"
+_NO_OPTIONS = WriteOptions(dry_run=False, field_manager="", field_validation="Ignore")
+_RETRY_SECONDS = 5.0
+
+
+class CustomResources:
+    """Follows the definitions in the store. `start` serves what is there, `run` keeps status and cleans up."""
+
+    def __init__(self, cluster: Cluster, writes: Writes, deletes: Deletes) -> None:
+        self._cluster = cluster
+        self._writes = writes
+        self._deletes = deletes
+        self._served: dict[str, Json] = {}
+        """Definition name -> the spec that is served; {} when it is terminating."""
+        self._refused: dict[str, str] = {}
+        """Definition name -> why its names are not accepted."""
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        resource = cluster.registry.lookup(GROUP, "v1", "customresourcedefinitions")
+        assert resource is not None
+        self._resource = resource
+
+    def start(self) -> None:
+        """Serves every stored definition and follows changes from now on."""
+        collection = self._cluster.collection(self._resource)
+        for record in collection.scan():
+            self._take(decode(record))
+        collection.observe(self._changed)
+
+    def _changed(self, event: Event) -> None:
+        definition = decode(event.record)
+        try:
+            if event.type is EventType.DELETED:
+                self._withdraw(definition)
+            else:
+                self._take(definition)
+        except Exception:
+            # An observer must not fail the write that it observes.
+            name = definition["metadata"]["name"]
+            _log.exception("custom resource definition cannot be served", extra={"crd": name})
+            self._refused[name] = "the definition cannot be served; see the server's log"
+            self._queue.put_nowait(name)
+
+    def _take(self, definition: Json) -> None:
+        name, spec = definition["metadata"]["name"], definition["spec"]
+        terminating = bool(definition["metadata"].get("deletionTimestamp"))
+        self._queue.put_nowait(name)
+        wanted: Json = {} if terminating else spec
+        if self._served.get(name) == wanted and (wanted or name in self._served):
+            return
+        conflict = self._conflict(name, spec)
+        if conflict:
+            self._refused[name] = conflict
+            return
+        self._refused.pop(name, None)
+        group, plural = spec["group"], spec["names"]["plural"]
+        fields = frozenset(
+            entry["jsonPath"].removeprefix(".")
+            for version in spec["versions"]
+            for entry in version.get("selectableFields") or ()
+        )
+        resources = served_resources(definition, Custom(fields), storage_prefix(group, plural))
+        if terminating:
+            resources = [_without_create(resource) for resource in resources]
+        self._served[name] = wanted
+        self._cluster.registry.replace(group, plural, resources)
+
+    def _withdraw(self, definition: Json) -> None:
+        name, spec = definition["metadata"]["name"], definition["spec"]
+        self._refused.pop(name, None)
+        if self._served.pop(name, None) is None:
+            return
+        group, plural = spec["group"], spec["names"]["plural"]
+        self._cluster.registry.replace(group, plural, ())
+        for subscription in tuple(self._cluster.store.collection(storage_prefix(group, plural)).subscriptions):
+            subscription.close()
+        # Names that were taken may be free now.
+        for waiting in self._refused:
+            record = self._cluster.collection(self._resource).get(waiting)
+            if record is not None:
+                self._take(decode(record))
+                break
+
+    def _conflict(self, name: str, spec: Json) -> str:
+        """Why the names are not free; "" if they are."""
+        group, names = spec["group"], spec["names"]
+        plural = names["plural"]
+        wanted = {plural, names.get("singular") or names["kind"].lower(), *(names.get("shortNames") or ())}
+        for resource in self._cluster.registry.list():
+            if resource.group != group or resource.plural == plural and f"{plural}.{group}" == name and resource.custom:
+                continue
+            taken = {resource.plural, resource.singular, *resource.short_names} & wanted
+            if taken:
+                return f'"{min(taken)}" is already in use'
+            if resource.kind == names["kind"] or resource.list_kind == names.get("listKind"):
+                return f'"{names["kind"]}" is already in use'
+        return ""
+
+    async def run(self) -> None:
+        """Writes conditions and finishes deletions until cancelled."""
+        while True:
+            name = await self._queue.get()
+            try:
+                await self._reconcile(name)
+            except StatusError as error:
+                if error.code in (404, 409):
+                    # Gone, or changed meanwhile: the change has its own entry in the queue.
+                    continue
+                _log.warning("custom resource definition: %s", error.message, extra={"crd": name})
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._queue.put_nowait, name)
+
+    async def _reconcile(self, name: str) -> None:
+        record = self._cluster.collection(self._resource).get(name)
+        if record is None:
+            return
+        definition = decode(record)
+        if definition["metadata"].get("deletionTimestamp"):
+            await self._clean_up(definition)
+            return
+        refused = self._refused.get(name, "")
+
+        def accept(stored: Json) -> Json:
+            status = dict(stored.get("status") or {})
+            status["conditions"] = _conditions(status.get("conditions") or [], refused, self._cluster.now())
+            if not refused:
+                status["acceptedNames"] = stored["spec"]["names"]
+            stored["status"] = status
+            return stored
+
+        await self._writes.update(self._request(name, "status"), accept, patch=True)
+
+    def _request(self, name: str, subresource: str = "") -> Request:
+        return Request(
+            resource=self._resource,
+            namespace="",
+            name=name,
+            subresource=subresource,
+            user=ADMIN,
+            manager=MANAGER,
+            options=_NO_OPTIONS,
+            warnings=[],
+        )
+
+    async def _clean_up(self, definition: Json) -> None:
+        name, spec = definition["metadata"]["name"], definition["spec"]
+        if CRD_FINALIZER not in (definition["metadata"].get("finalizers") or ()):
+            return
+        group, plural = spec["group"], spec["names"]["plural"]
+        resource = self._cluster.registry.storage_of(group, plural)
+        collection = self._cluster.store.collection(storage_prefix(group, plural))
+        if resource is not None and len(collection):
+            options = delete_options(_NO_QUERY, {})
+            everything = Request(
+                resource=resource,
+                namespace="",
+                name="",
+                subresource="",
+                user=ADMIN,
+                manager=MANAGER,
+                options=_NO_OPTIONS,
+                warnings=[],
+            )
+            await self._deletes.delete_collection(everything, options, EVERYTHING)
+            if len(collection):
+                self._await_empty(name, storage_prefix(group, plural))
+                return
+
+        def release(stored: Json) -> Json:
+            metadata = stored["metadata"]
+            metadata["finalizers"] = [f for f in metadata.get("finalizers") or () if f != CRD_FINALIZER]
+            return stored
+
+        await self._writes.update(self._request(name), release, patch=True)
+
+    def _await_empty(self, name: str, prefix: str) -> None:
+        """Looks at the definition again when its last object has gone."""
+        collection = self._cluster.store.collection(prefix)
+
+        def deleted(event: Event) -> None:
+            if not len(collection):
+                end()
+                self._queue.put_nowait(name)
+
+        end = collection.observe(deleted)
+
+
+class _NoQuery(dict[str, str]):
+    def getall(self, name: str, default: list[str]) -> list[str]:
+        return default
+
+
+_NO_QUERY = _NoQuery()
+
+
+def _without_create(resource: ServedResource) -> ServedResource:
+    verbs = tuple(verb for verb in resource.verbs if verb != "create")
+    return dataclasses.replace(resource, verbs=verbs)
+
+
+def _conditions(current: list[Json], refused: str, now: str) -> list[Json]:
+    if refused:
+        wanted = [
+            _condition("NamesAccepted", "False", "NameConflict", refused),
+            _condition("Established", "False", "NotAccepted", "not all names are accepted"),
+        ]
+    else:
+        wanted = [
+            _condition("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
+            _condition(
+                "Established", "True", "InitialNamesAccepted", "the initial names have been accepted"
+            ),
+        ]
+    known = {condition.get("type"): condition for condition in current}
+    for condition in wanted:
+        before = known.pop(condition["type"], None)
+        same = before is not None and before.get("status") == condition["status"]
+        condition["lastTransitionTime"] = before["lastTransitionTime"] if same and before else now
+    return [*wanted, *known.values()]
+
+
+def _condition(type_: str, status: str, reason: str, message: str) -> Json:
+    return {"type": type_, "status": status, "lastTransitionTime": "", "reason": reason, "message": message}

@@ -1,0 +1,56 @@
+"""Events are kept for an hour, then dropped: they tell what happened lately, they are no archive."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from edgevirt.engine.apiserver.cluster import Cluster, storage_prefix
+from edgevirt.engine.apiserver.objects import decode
+from edgevirt.engine.apiserver.write import stamped
+from edgevirt.engine.store.errors import StoreError
+from edgevirt.engine.store.records import Record
+
+EVENT_SECONDS = 3600.0
+_SWEEP_SECONDS = 300.0
+_MOST_EVENTS = 10_000
+
+
+async def expire_events(cluster: Cluster) -> None:
+    """Removes old events every few minutes, and the oldest ones when there are too many, until cancelled."""
+    collection = cluster.store.collection(storage_prefix("", "events"))
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        dated = sorted(((_time_of(decode(record)), record) for record in collection.scan()), key=_by_time)
+        oldest_kept = _text_time(cluster.clock() - EVENT_SECONDS)
+        surplus = len(dated) - _MOST_EVENTS
+        for position, (when, record) in enumerate(dated):
+            if when > oldest_kept and position >= surplus:
+                break
+            try:
+                await cluster.store.delete(collection, record.key, record.revision, stamped(decode(record)))
+            except StoreError:
+                # Changed or gone meanwhile, or the disk is full: the next sweep sees it again.
+                continue
+
+
+def _by_time(entry: tuple[str, Record]) -> str:
+    return entry[0]
+
+
+def _time_of(event: dict[str, Any]) -> str:
+    """The last time the event happened; RFC 3339 texts in UTC sort by time."""
+    series = event.get("series") or {}
+    return str(
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"].get("creationTimestamp")
+        or ""
+    )
+
+
+def _text_time(seconds: float) -> str:
+    from edgevirt.engine.apiserver.cluster import rfc3339
+
+    return rfc3339(seconds)

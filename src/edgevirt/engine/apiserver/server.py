@@ -1,0 +1,290 @@
+"""The API server as one component: store, registry, seams, HTTP over TLS, background work."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from edgevirt.engine.apiserver import admission, aggregation, auth
+from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory
+from edgevirt.engine.apiserver.bootstrap import Bootstrap
+from edgevirt.engine.apiserver.builtins import builtin_registry
+from edgevirt.engine.apiserver.cluster import Cluster, Seams
+from edgevirt.engine.apiserver.customresources import CustomResources
+from edgevirt.engine.apiserver.delete import Deletes
+from edgevirt.engine.apiserver.discovery import Discovery, ExternalGroupVersion
+from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.expiry import expire_events
+from edgevirt.engine.apiserver.kubelet import Kubelets
+from edgevirt.engine.apiserver.nonresource import KUBERNETES_VERSION, NonResource
+from edgevirt.engine.apiserver.openapi import OpenApi
+from edgevirt.engine.apiserver.options import WriteOptions
+from edgevirt.engine.apiserver.request import ADMIN, UserInfo
+from edgevirt.engine.apiserver.rest import Rest
+from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.store.store import Store, StoreSettings
+
+_log = logging.getLogger("edgevirt.engine.apiserver")
+
+STORE_FILE = "store.db"
+_VOLATILE = frozenset({"/registry/coordination.k8s.io/leases/", "/registry/nodes/"})
+_SHUTDOWN_SECONDS = 3.0
+_KEEPALIVE_SECONDS = 120.0
+_BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the server is given. Paths are PEM files.
+
+    data_dir: holds the store (and is created with mode 0700).
+    certificate, key: what the server shows to clients.
+    client_ca: whose client certificates identify users; None accepts none.
+    front_proxy_ca: whose certificates may speak for users (requestheader); given to aggregated servers.
+    front_proxy_certificate, front_proxy_key: how this server calls aggregated ones.
+    kubelet_ca, kubelet_certificate, kubelet_key: how this server calls kubelets.
+    token_key_dir: holds the service account signing key, made on first use.
+    static_tokens: bearer tokens of fixed users.
+    secure: False lets everything through, for tests of the REST layer alone.
+    reload: set it after replacing certificate files; the server takes the new ones for new connections.
+    """
+
+    data_dir: Path
+    address: str
+    port: int
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    front_proxy_ca: Path | None = None
+    front_proxy_certificate: Path | None = None
+    front_proxy_key: Path | None = None
+    kubelet_ca: Path | None = None
+    kubelet_certificate: Path | None = None
+    kubelet_key: Path | None = None
+    token_key_dir: Path | None = None
+    static_tokens: dict[str, UserInfo] = field(default_factory=dict)
+    secure: bool = True
+    reload: asyncio.Event | None = None
+    store: StoreSettings | None = None
+    clock: Callable[[], float] = time.time
+
+
+async def run(settings: Settings, started: asyncio.Event) -> None:
+    """Serves until cancelled; sets `started` once it listens and all built-in objects exist.
+
+    Raises `StoreError` for a store that cannot be opened, OSError and ssl.SSLError for the address or files.
+    """
+    server = ApiServer(settings)
+    await server.open()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await server.start(tasks)
+            started.set()
+    finally:
+        await server.close()
+
+
+class ApiServer:
+    """The parts of one running server. Call `open`, `start` within a TaskGroup, and `close` in the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ready = False
+        self.port = settings.port
+
+    async def open(self) -> None:
+        """Opens the store and wires everything; nothing is served yet."""
+        settings = self._settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        store_settings = settings.store or StoreSettings(volatile_collections=_VOLATILE)
+        self._store = await Store.open(settings.data_dir / STORE_FILE, store_settings)
+        self.cluster = Cluster(self._store, builtin_registry(), Seams(), settings.clock)
+        self._writes, self._deletes = Writes(self.cluster), Deletes(self.cluster)
+        self._custom = CustomResources(self.cluster, self._writes, self._deletes)
+        self._custom.start()
+        self._chain: admission.Chain | None = None
+        self._aggregator: aggregation.Aggregator | None = None
+        if settings.secure:
+            self._secure()
+        self._kubelets = Kubelets(self.cluster, _kubelet_context(settings))
+        self._rest = Rest(self.cluster, self._nonresource(), self._kubelets)
+        self._context = server_context(settings)
+
+    def _secure(self) -> None:
+        """Puts the real authentication, authorisation, admission and aggregation in."""
+        settings, cluster = self._settings, self.cluster
+        client_ca = settings.client_ca.read_bytes() if settings.client_ca else None
+        parts = auth.build(
+            cluster, settings.token_key_dir or settings.data_dir, client_ca, settings.static_tokens
+        )
+        directory = ServiceDirectory()
+        directory.observe(cluster)
+        seams = cluster.seams
+        seams.authenticator, seams.authorizer = parts.authenticator, parts.authorizer
+        seams.token_issuer, seams.reviews = parts.tokens, dict(parts.reviews)
+        self._chain = admission.build(cluster, cluster.registry, parts.access, directory)
+        seams.admission = self._chain
+        if settings.front_proxy_certificate and settings.front_proxy_key:
+            self._aggregator = aggregation.build(
+                cluster,
+                directory,
+                settings.front_proxy_certificate,
+                settings.front_proxy_key,
+                self._write_api_service_status,
+            )
+            seams.aggregator = self._aggregator
+
+    def _nonresource(self) -> NonResource:
+        registry = self.cluster.registry
+        return NonResource(
+            Discovery(registry, self._external),
+            OpenApi(registry, KUBERNETES_VERSION),
+            f"{self._settings.address}:{self._settings.port}",
+            _build(),
+            {"poststarthook/bootstrap": lambda: "" if self._ready else "not finished"},
+        )
+
+    def _external(self) -> list[ExternalGroupVersion]:
+        """What aggregated servers add to discovery."""
+        if self._aggregator is None:
+            return []
+        found: list[ExternalGroupVersion] = []
+        for group, version in self._aggregator.group_versions():
+            service = self.cluster.get("apiregistration.k8s.io", "apiservices", "", f"{version}.{group}") or {}
+            spec = service.get("spec") or {}
+            served = self._aggregator.resources(group, version)
+            found.append(
+                ExternalGroupVersion(
+                    group=group,
+                    version=version,
+                    group_priority=spec.get("groupPriorityMinimum") or 0,
+                    version_priority=spec.get("versionPriority") or 0,
+                    resources=None if served is None else [dict(entry) for entry in served],
+                )
+            )
+        return found
+
+    async def _write_api_service_status(self, name: str, status: dict[str, object]) -> None:
+        resource = self.cluster.registry.lookup("apiregistration.k8s.io", "v1", "apiservices")
+        assert resource is not None
+        request = Request(
+            resource=resource,
+            namespace="",
+            name=name,
+            subresource="status",
+            user=ADMIN,
+            manager="kube-apiserver",
+            options=WriteOptions(dry_run=False, field_manager="", field_validation="Ignore"),
+            warnings=[],
+        )
+        await self._writes.update(request, lambda stored: {**stored, "status": status}, patch=True)
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Creates what must exist, listens, and starts background work in `tasks`."""
+        await Bootstrap(self.cluster, self._writes).run(self._trust_configuration())
+        server = web.Server(
+            self._rest.handle,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+        )
+        self._runner = web.ServerRunner(server)
+        await self._runner.setup()
+        site = web.TCPSite(
+            self._runner,
+            self._settings.address,
+            self._settings.port,
+            ssl_context=self._context,
+            backlog=_BACKLOG,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+        )
+        await site.start()
+        address = self._runner.addresses[0]
+        self.port = address[1]
+        tasks.create_task(self._custom.run(), name="custom-resources")
+        tasks.create_task(expire_events(self.cluster), name="event-expiry")
+        if self._aggregator is not None:
+            tasks.create_task(self._aggregator.run(), name="aggregator")
+        if self._settings.reload is not None:
+            tasks.create_task(self._reload_certificates(self._settings.reload), name="certificates")
+        self._ready = True
+        _log.info("listening", extra={"address": address[0], "port": self.port})
+
+    def _trust_configuration(self) -> list[dict[str, object]]:
+        settings = self._settings
+        if not settings.client_ca or not settings.front_proxy_ca:
+            return []
+        return [
+            aggregation.authentication_config_map(
+                settings.client_ca.read_bytes(), settings.front_proxy_ca.read_bytes()
+            )
+        ]
+
+    async def _reload_certificates(self, changed: asyncio.Event) -> None:
+        while True:
+            await changed.wait()
+            changed.clear()
+            try:
+                self._context.load_cert_chain(self._settings.certificate, self._settings.key)
+                if self._aggregator is not None:
+                    self._aggregator.renew_certificate()
+                self._kubelets.renew(_kubelet_context(self._settings))
+            except (OSError, ssl.SSLError) as error:
+                _log.error("new certificates cannot be loaded: %s", error)
+
+    async def close(self) -> None:
+        """Ends watches, then connections, then the store. Idempotent."""
+        self._ready = False
+        for name in self._store.collections():
+            for subscription in tuple(self._store.collection(name).subscriptions):
+                subscription.close()
+        runner: web.ServerRunner | None = getattr(self, "_runner", None)
+        if runner is not None:
+            await runner.cleanup()
+        await self._kubelets.close()
+        if self._chain is not None:
+            await self._chain.close()
+        await self._store.close()
+
+
+def server_context(settings: Settings) -> ssl.SSLContext:
+    """TLS for clients: certificates are optional, but checked when shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.certificate, settings.key)
+    context.set_alpn_protocols(["http/1.1"])
+    authorities = [path for path in (settings.client_ca, settings.front_proxy_ca) if path is not None]
+    if authorities:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        for path in authorities:
+            context.load_verify_locations(path)
+    return context
+
+
+def _kubelet_context(settings: Settings) -> ssl.SSLContext | None:
+    if not settings.kubelet_certificate or not settings.kubelet_key:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.kubelet_ca is not None:
+        context.load_verify_locations(settings.kubelet_ca)
+    context.load_cert_chain(settings.kubelet_certificate, settings.kubelet_key)
+    return context
+
+
+def _build() -> str:
+    try:
+        return importlib.metadata.version("edgevirt")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+__all__ = ["ApiServer", "Settings", "StatusError", "run", "server_context"]
