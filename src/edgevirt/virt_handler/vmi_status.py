@@ -134,6 +134,12 @@ def _conditions(vmi: VirtualMachineInstance, old: VirtualMachineInstanceStatus, 
     domain = facts.domain if facts.phase is Phase.RUNNING else None
     if domain is None and facts.phase not in FINAL_PHASES:
         return conditions
+    # Ready is said here together with the phase, so that a start needs no write of virt-controller's after
+    # it; from then on only virt-controller changes it, when the pod is in trouble.
+    if old.phase != facts.phase.value:
+        ended = (ConditionReason.GUEST_NOT_RUNNING.value, "the guest has ended")
+        running = domain is not None
+        conditions = _put(conditions, ConditionType.READY, running, ("", "") if running else ended, facts)
     agent = domain is not None and domain.agent_connected
     conditions = _put(conditions, ConditionType.AGENT_CONNECTED, True, ("", "") if agent else None, facts)
     conditions = _put(conditions, ConditionType.PAUSED, True, _paused(domain), facts)

@@ -62,10 +62,10 @@ class Connection:
         loop = asyncio.get_running_loop()
         _start_event_thread()
         while True:
-            self._closed.clear()
+            self._closed = closed = asyncio.Event()
             try:
                 async with asyncio.timeout(OPEN_SECONDS):
-                    connection = await loop.run_in_executor(self._executor, self._connect, loop)
+                    connection = await loop.run_in_executor(self._executor, self._connect, loop, closed)
             except (libvirt.libvirtError, TimeoutError) as error:
                 _log.warning("Cannot connect to libvirtd", extra={"error": str(error)})
                 if isinstance(error, TimeoutError):
@@ -76,19 +76,27 @@ class Connection:
             connected.set()
             self._listener.domain_changed()
             self._listener.agent_changed()
-            await self._closed.wait()
-            self._open = loop.create_future()
+            await closed.wait()
+            self._drop(connection)
             _log.warning("Lost the connection to libvirtd, reconnecting")
 
     async def call(self, function: Callable[[libvirt.virConnect], T], *, timeout: float = CALL_SECONDS) -> T:
         """`function(connection)` in a worker thread, after waiting for a connection if there is none.
 
+        `function` must be idempotent: if the connection breaks under it, it runs again on the next one.
         Raises what `function` raises, and `TimeoutError` after `timeout` seconds; the call itself cannot be
         taken back then and may still take effect.
         """
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(timeout):
-            connection = await asyncio.shield(self._open)
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function, connection)
+            while True:
+                connection = await asyncio.shield(self._open)
+                try:
+                    return await loop.run_in_executor(self._executor, function, connection)
+                except libvirt.libvirtError:
+                    if connection.isAlive():
+                        raise
+                self._drop(connection)
 
     async def in_thread(self, function: Callable[[], T]) -> T:
         """`function()` in the same threads: for file work that does not belong on the event loop."""
@@ -98,7 +106,13 @@ class Connection:
         """Give the threads up. They hold nothing that outlives the process."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def _connect(self, loop: asyncio.AbstractEventLoop) -> libvirt.virConnect:
+    def _drop(self, connection: libvirt.virConnect) -> None:
+        """Take `connection` for lost, if it is still the one in use."""
+        if self._open.done() and self._open.result() is connection:
+            self._open = asyncio.get_running_loop().create_future()
+            self._closed.set()
+
+    def _connect(self, loop: asyncio.AbstractEventLoop, closed: asyncio.Event) -> libvirt.virConnect:
         connection = libvirt.open(self._uri)
         listener = self._listener
 
@@ -108,12 +122,12 @@ class Connection:
             except RuntimeError:
                 return  # the loop has ended; nobody wants to know any more
 
-        def closed(_connection: Any, reason: int, _opaque: Any) -> None:
+        def note_close(_connection: Any, reason: int, _opaque: Any) -> None:
             if reason == libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE:
                 post(self._daemon.kill)
-            post(self._closed.set)
+            post(closed.set)
 
-        connection.registerCloseCallback(closed, None)
+        connection.registerCloseCallback(note_close, None)
         connection.setKeepAlive(_KEEPALIVE_SECONDS, _KEEPALIVE_COUNT)
         register = connection.domainEventRegisterAny
         register(

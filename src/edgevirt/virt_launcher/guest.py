@@ -19,7 +19,6 @@ from edgevirt.api.launcher import (
     DHCPLease,
     DomainState,
     DomainStatus,
-    GuestInterface,
     GuestLink,
     StateReason,
     SyncRequest,
@@ -51,6 +50,8 @@ _UNDEFINE_FLAGS: Final = (
 )
 _GONE: Final = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
+_Answer = dict[str, Any] | None
+
 _log = logging.getLogger("edgevirt.virt_launcher")
 
 
@@ -71,6 +72,7 @@ class Guest:
         self._group: asyncio.TaskGroup | None = None
         self._refused = ""
         self._starting = False
+        self._virtualization = ""
         self.started = asyncio.Event()
         """The guest runs or has run."""
         self.ended = asyncio.Event()
@@ -201,7 +203,7 @@ class Guest:
             if not defined.isActive():
                 defined.createWithFlags(flags)
 
-        self._starting = True
+        self._starting, self._virtualization = True, domain.type
         try:
             await self._there.call(define_and_start)
         except libvirt.libvirtError as error:
@@ -212,7 +214,6 @@ class Guest:
             raise RequestFailed("Timeout", "libvirt did not start the domain in time") from error
         finally:
             self._starting = False
-        self._board.update(virtualization=domain.type, message="", interfaces=self._known_interfaces({}))
         await self._look()
 
     # Watching
@@ -255,6 +256,9 @@ class Guest:
             self._note_end(state, reason)
             return
         changes: dict[str, Any] = {"state": state, "reason": reason}
+        if not self.started.is_set():
+            known = agent.interfaces(self._links, {})
+            changes |= {"virtualization": self._virtualization, "message": "", "interfaces": known}
         if found[2]:
             changes["machine_type"] = machine_type(found[2])
         self._board.update(**changes)
@@ -286,28 +290,29 @@ class Guest:
                 _log.info("The guest agent does not answer", extra={"error": str(error)})
 
     async def _hear_agent(self) -> None:
-        def ask(connection: libvirt.virConnect) -> tuple[bool, dict[str, Any], dict[str, Any]]:
+        def ask(connection: libvirt.virConnect) -> tuple[_Answer, _Answer] | None:
             try:
                 domain = connection.lookupByName(self._name)
                 if not domain.isActive() or not agent_connected(domain.XMLDesc()):
-                    return False, {}, {}
+                    return None
             except libvirt.libvirtError as error:
                 if error.get_error_code() in _GONE:
-                    return False, {}, {}
+                    return None
                 raise
-            return True, *_ask_agent(domain)
+            return _ask_agent(domain)
 
-        connected, system, addresses = await self._there.call(ask)
-        if not connected:
-            self._board.update(agent_connected=False, interfaces=self._known_interfaces({}))
+        answers = await self._there.call(ask)
+        if answers is None:
+            if self._board.status.agent_connected:
+                self._board.update(agent_connected=False, interfaces=agent.interfaces(self._links, {}))
             return
-        system_info = agent.os_info(system) or self._board.status.guest_os_info
-        self._board.update(
-            agent_connected=True, guest_os_info=system_info, interfaces=self._known_interfaces(addresses)
-        )
-
-    def _known_interfaces(self, addresses: dict[str, Any]) -> tuple[GuestInterface, ...]:
-        return agent.interfaces(self._links, addresses)
+        system, addresses = answers
+        changes: dict[str, Any] = {"agent_connected": True}
+        if system is not None:
+            changes["guest_os_info"] = agent.os_info(system)
+        if addresses is not None:
+            changes["interfaces"] = agent.interfaces(self._links, addresses)
+        self._board.update(**changes)
 
     # Means
 
@@ -365,10 +370,10 @@ def next_agent_pause(pause: float) -> float:
     return min(pause * 2, _LONGEST_AGENT_PAUSE)
 
 
-def _ask_agent(domain: libvirt.virDomain) -> tuple[dict[str, Any], dict[str, Any]]:
-    """System and addresses, each empty if the agent does not tell."""
+def _ask_agent(domain: libvirt.virDomain) -> tuple[_Answer, _Answer]:
+    """System and addresses, each None if the agent does not tell."""
     domain.agentSetResponseTimeout(AGENT_ANSWER_SECONDS)
-    answers: list[dict[str, Any]] = []
+    answers: list[_Answer] = []
     questions: tuple[Callable[[], dict[str, Any]], ...] = (
         lambda: domain.guestInfo(libvirt.VIR_DOMAIN_GUEST_INFO_OS),
         lambda: domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT),
@@ -378,5 +383,5 @@ def _ask_agent(domain: libvirt.virDomain) -> tuple[dict[str, Any], dict[str, Any
             answers.append(question() or {})
         except libvirt.libvirtError as error:
             _log.info("The guest agent does not answer", extra={"error": str(error)})
-            answers.append({})
+            answers.append(None)
     return answers[0], answers[1]

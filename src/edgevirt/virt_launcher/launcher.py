@@ -9,6 +9,7 @@ import socket
 
 from edgevirt.virt_launcher.board import StatusBoard
 from edgevirt.virt_launcher.connection import Connection
+from edgevirt.virt_launcher.console_log import keep_short
 from edgevirt.virt_launcher.daemon import DaemonPaths
 from edgevirt.virt_launcher.guest import Guest, load_preparation
 from edgevirt.virt_launcher.libvirtd import Libvirtd
@@ -53,6 +54,7 @@ async def run(
             group.create_task(guest.run()),
             group.create_task(serve()),
             group.create_task(load_ahead()),
+            group.create_task(keep_short(settings.guest_dir / "virt-serial0-log")),
         ]
         patience = Patience(settings.qemu_timeout, settings.grace_period)
         code = await live(guest, board, terminate, patience)

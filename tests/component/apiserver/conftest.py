@@ -22,7 +22,7 @@ from edgevirt.engine.apiserver.request import UserInfo
 from edgevirt.engine.apiserver.server import ApiServer, Settings
 
 TOKENS = {
-    "admin": UserInfo("admin", groups=("system:masters", "system:authenticated")),
+    "admin": UserInfo("admin", uid="admin", groups=("system:masters", "system:authenticated")),
     "alice": UserInfo("alice", uid="alice-uid", groups=("dev", "system:authenticated")),
     "bob": UserInfo("bob", groups=("system:authenticated",)),
 }

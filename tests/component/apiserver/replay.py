@@ -32,7 +32,9 @@ class Mismatch:
     actual: Any
 
     def __str__(self) -> str:
-        return f"{self.step}\n    at {self.where}\n    expected {self.expected!r}\n    actual   {self.actual!r}"
+        return (
+            f"{self.step}\n    at {self.where}\n    expected {self.expected!r}\n    actual   {self.actual!r}"
+        )
 
 
 @dataclass
@@ -65,12 +67,18 @@ class Replay:
         for attempt in range(20 if "poll" in step else 1):
             self.symbols = dict(known)
             status, headers, body = await self._send(request)
+            self._remember_token(request["path"], status, body)
             found = self._compare_answer(label, expected, status, headers, body)
             if not found:
                 return
             if "poll" in step and attempt < 19:
                 await asyncio.sleep(0.1)
         self.mismatches.extend(found)
+
+    def _remember_token(self, path: str, status: int, body: bytes) -> None:
+        issued = re.search(r"/serviceaccounts/([^/]+)/token$", path)
+        if issued and status == 201:
+            self.symbols[f"account:serviceaccount:{issued[1]}"] = json.loads(body)["status"]["token"]
 
     def _bind(self, text: str) -> str:
         return _SYMBOL.sub(lambda match: self.symbols.get(match[1], match[0]), text)
@@ -183,10 +191,18 @@ class Replay:
                 for mismatch in self._compare(label, f"{where}[{index}]", *pair)
             ]
         if isinstance(expected, str) and isinstance(actual, str) and _WILDCARD.search(expected):
-            return [] if self._match_text(expected, actual) else [Mismatch(label, where, self._bind(expected), actual)]
+            return (
+                []
+                if self._match_text(expected, actual)
+                else [Mismatch(label, where, self._bind(expected), actual)]
+            )
         if expected in _IGNORED:
             return []
-        return [] if expected == actual and type(expected) is type(actual) else [Mismatch(label, where, expected, actual)]
+        return (
+            []
+            if expected == actual and type(expected) is type(actual)
+            else [Mismatch(label, where, expected, actual)]
+        )
 
     def _match_text(self, expected: str, actual: str) -> bool:
         """Matches text with symbols and wildcards, binding symbols that are new."""

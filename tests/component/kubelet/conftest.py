@@ -57,7 +57,9 @@ class FakeApi:
         document["metadata"]["deletionGracePeriodSeconds"] = grace
         self._set(old, msgspec.convert(document, Pod))
 
-    async def get(self, resource: Resource[Any], name: str, *, namespace: str = "", subresource: str = "") -> Any:
+    async def get(
+        self, resource: Resource[Any], name: str, *, namespace: str = "", subresource: str = ""
+    ) -> Any:
         found = self.objects.get((resource.plural, namespace, name))
         if found is None:
             raise NotFound(Status(code=404, reason="NotFound", message=f"{name} not found"))
@@ -197,7 +199,9 @@ class Node:
         leases = settings.root_dir / "cni" / "leases" / settings.cni.network
         bridge = Path("/sys/class/net", settings.cni.bridge, "brif")
         return {
-            "mounts": [m for m in mounts if m.startswith((root, run)) and m not in own and "/layers/" not in m],
+            "mounts": [
+                m for m in mounts if m.startswith((root, run)) and m not in own and "/layers/" not in m
+            ],
             "cgroups": groups,
             "addresses": [p.name for p in leases.glob("*.*.*.*")],
             "interfaces": os.listdir(bridge) if bridge.exists() else [],
@@ -242,6 +246,10 @@ def make_settings(base: Path) -> Settings:
     )
 
 
+def tables() -> str:
+    return subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+
+
 def settings_to(settings: Settings) -> dict[str, str]:
     """What another process needs to be a kubelet on the same directories."""
     return {
@@ -283,8 +291,7 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
     left = {kind: found for kind, found in node.leftovers().items() if found}
     assert left == {}
     assert not Path("/sys/class/net", node.settings.cni.bridge).exists()
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
-    assert node.settings.cni.bridge not in tables
+    assert node.settings.cni.bridge not in tables()
     mounts = Path("/proc/self/mountinfo").read_text()
     assert str(tmp_path) not in mounts
 
@@ -306,7 +313,20 @@ def busybox_image(directory: Path) -> Path:
     tree = directory.parent / f"{directory.name}-tree"
     (tree / "bin").mkdir(parents=True)
     shutil.copy(BUSYBOX, tree / "bin" / "busybox")
-    for name in ("sh", "sleep", "cat", "echo", "ls", "id", "true", "false", "hostname", "stat", "mount", "ip"):
+    for name in (
+        "sh",
+        "sleep",
+        "cat",
+        "echo",
+        "ls",
+        "id",
+        "true",
+        "false",
+        "hostname",
+        "stat",
+        "mount",
+        "ip",
+    ):
         (tree / "bin" / name).symlink_to("busybox")
     for name in ("etc", "proc", "sys", "dev", "tmp"):
         (tree / name).mkdir()

@@ -81,7 +81,11 @@ async def test_kill_in_the_middle_of_a_start_leaves_nothing(
     stopped: Node, tmp_path: Path, delay: float
 ) -> None:
     node = stopped
-    victim = Victim(node, tmp_path, [manifest(f"pod{i}", "sleep", "1000", terminationGracePeriodSeconds=0) for i in range(3)])
+    victim = Victim(
+        node,
+        tmp_path,
+        [manifest(f"pod{i}", "sleep", "1000", terminationGracePeriodSeconds=0) for i in range(3)],
+    )
     await victim.start()
     await asyncio.sleep(delay)  # the moment is the subject of the test
     await victim.kill()

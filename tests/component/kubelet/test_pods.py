@@ -93,14 +93,18 @@ async def test_config_maps_secrets_tokens_and_fields_arrive(node: Node) -> None:
         {"name": "c", "configMap": {"name": "thing"}},
         {"name": "s", "secret": {"secretName": "thing", "defaultMode": 0o400}},
         {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
-        {"name": "d", "downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+        {
+            "name": "d",
+            "downwardAPI": {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]},
+        },
     ]
     spec["spec"]["securityContext"] = {"fsGroup": 4321}
     pod = node.api.add(spec)
     await node.api.until(lambda: node.api.phase(pod) == "Succeeded")
     text = await output(node, pod)
     assert text.startswith("blue-blue-$(COLOUR) yes\ncontentcontentthe-tokendata")
-    assert "-r--r-----" in text and "4321" in text
+    assert "-r--r-----" in text
+    assert "4321" in text
 
 
 async def test_missing_config_map_is_named_and_waited_for(node: Node) -> None:
@@ -135,7 +139,10 @@ async def test_security_context_is_applied(node: Node) -> None:
 async def test_sub_path_cannot_leave_its_volume(node: Node) -> None:
     share = {"name": "share", "mountPath": "/share"}
     spec = manifest(
-        "escape", "cat", "/x/shadow", container={"volumeMounts": [{**share, "mountPath": "/x", "subPath": "link"}]}
+        "escape",
+        "cat",
+        "/x/shadow",
+        container={"volumeMounts": [{**share, "mountPath": "/x", "subPath": "link"}]},
     )
     spec["spec"]["initContainers"] = [
         {
@@ -149,8 +156,11 @@ async def test_sub_path_cannot_leave_its_volume(node: Node) -> None:
     spec["spec"]["volumes"] = [{"name": "share", "emptyDir": {}}]
     pod = node.api.add(spec)
     await node.api.until(
-        lambda: node.api.status(pod) and node.api.status(pod).container_statuses[0].state.waiting
-        and node.api.status(pod).container_statuses[0].state.waiting.reason == "CreateContainerError"
+        lambda: (
+            node.api.status(pod)
+            and node.api.status(pod).container_statuses[0].state.waiting
+            and node.api.status(pod).container_statuses[0].state.waiting.reason == "CreateContainerError"
+        )
     )
     assert "subPath 'link'" in node.api.status(pod).container_statuses[0].state.waiting.message
 
@@ -167,9 +177,11 @@ async def test_memory_limit_kills_and_says_so(node: Node) -> None:
 async def test_crashing_container_is_restarted_then_backed_off(node: Node) -> None:
     pod = node.api.add(manifest("crash", "false", restartPolicy="Always"))
     await node.api.until(
-        lambda: node.api.status(pod)
-        and node.api.status(pod).container_statuses[0].state.waiting
-        and node.api.status(pod).container_statuses[0].state.waiting.reason == "CrashLoopBackOff"
+        lambda: (
+            node.api.status(pod)
+            and node.api.status(pod).container_statuses[0].state.waiting
+            and node.api.status(pod).container_statuses[0].state.waiting.reason == "CrashLoopBackOff"
+        )
     )
     status = node.api.status(pod).container_statuses[0]
     assert status.restart_count == 1
@@ -212,9 +224,16 @@ async def test_restarted_kubelet_takes_over_and_learns_the_exit_code(node: Node)
 
 
 async def test_exit_while_no_kubelet_ran_is_reported(node: Node) -> None:
-    pod = node.api.add(manifest("short", "sh", "-c", "while [ ! -e /share/go ]; do sleep 0.02; done; exit 5",
-        container={"volumeMounts": [{"name": "share", "mountPath": "/share"}]},
-        volumes=[{"name": "share", "emptyDir": {}}]))
+    pod = node.api.add(
+        manifest(
+            "short",
+            "sh",
+            "-c",
+            "while [ ! -e /share/go ]; do sleep 0.02; done; exit 5",
+            container={"volumeMounts": [{"name": "share", "mountPath": "/share"}]},
+            volumes=[{"name": "share", "emptyDir": {}}],
+        )
+    )
     await node.api.until(lambda: node.api.phase(pod) == "Running")
     worker = node.pods.get("default", "short")
     assert worker
@@ -244,7 +263,6 @@ async def test_pod_that_vanished_while_no_kubelet_ran_is_cleaned_up(node: Node) 
 
 
 async def worker_end(node: Node) -> None:
-    import asyncio
 
     tasks = [t for t in asyncio.all_tasks() if t.get_name().startswith("pod ")]
     await asyncio.wait(tasks, timeout=20)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from kubelet.conftest import Node, settings_from  # noqa: E402
+from kubelet.conftest import Node, settings_from
 
 
 async def main() -> None:

@@ -118,9 +118,15 @@ def test_one_write_says_everything_about_a_start() -> None:
     assert "AgentConnected" not in found
 
 
-def test_conditions_of_others_are_kept() -> None:
+def test_a_guest_that_runs_is_ready_with_the_same_write() -> None:
     found = conditions_of(patch_of(make_vmi(conditions=[READY]), running()))
-    assert found["Ready"]["reason"] == "GuestNotRunning"
+    assert found["Ready"]["status"] == "True"
+
+
+def test_unreadiness_that_virt_controller_wrote_later_is_kept() -> None:
+    trouble = {**READY, "reason": "PodTerminating"}
+    patched = patch_of(make_vmi(phase="Running", conditions=[trouble]), running())
+    assert conditions_of(patched)["Ready"]["reason"] == "PodTerminating"
 
 
 def test_nothing_new_is_no_write() -> None:

@@ -62,15 +62,20 @@ def test_monitor_outside_a_pod_leaves_other_processes_alone() -> None:
 
 def test_qemu_is_known_by_the_name_of_its_program(tmp_path: Path) -> None:
     fake = tmp_path / "qemu-system-x86_64"
-    fake.symlink_to("/bin/sleep")
-    process = subprocess.Popen([str(fake), "30"])
+    fake.symlink_to("/bin/cat")
+    process = subprocess.Popen([str(fake)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
+        process.stdin.write(b"up\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"up\n"
         assert monitor._is_qemu(str(process.pid))
         assert not monitor._is_qemu(str(os.getpid()))
         assert not monitor._is_qemu("999999999")
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def test_libvirtd_gets_its_configuration_and_the_nodes_records(tmp_path: Path) -> None:

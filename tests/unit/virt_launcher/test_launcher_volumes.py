@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +129,8 @@ def test_ssh_keys_reach_only_the_seed_they_are_meant_for(settings: Settings) -> 
         }
     }
     image = seed(settings, {"userData": "x"}, accessCredentials=[credential])
-    assert (
-        json.dumps(["ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"], indent=2)[2:-2].strip()[:20].encode()
-        in image
-    )
+    assert b'"ssh-ed25519 AAAA one"' in image
+    assert b'"ssh-ed25519 BBBB two"' in image
     assert b"ssh-ed25519" not in seed(
         settings, {"userData": "x"}, "cloudInitConfigDrive", accessCredentials=[credential]
     )

@@ -18,8 +18,16 @@ Json = dict[str, Any]
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 PRIORITY_CLASSES = (
-    ("system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node."),
-    ("system-cluster-critical", 2000000000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+    (
+        "system-node-critical",
+        2000001000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2000000000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
 )
 MANAGER = "kube-apiserver"
 _OPTIONS = WriteOptions(dry_run=False, field_manager=MANAGER, field_validation="Ignore")
@@ -31,7 +39,9 @@ class Bootstrap:
     def __init__(self, cluster: Cluster, writes: Writes) -> None:
         self._cluster = cluster
         self._writes = writes
-        self._by_kind = {(resource.api_version, resource.kind): resource for resource in cluster.registry.list()}
+        self._by_kind = {
+            (resource.api_version, resource.kind): resource for resource in cluster.registry.list()
+        }
 
     async def run(self, configuration: list[Json]) -> None:
         """`configuration` are further objects, replaced when they differ. Raises `StatusError`."""

@@ -25,6 +25,7 @@ from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
 from edgevirt.engine.apiserver.strategies import (
     EVENT_FIELDS,
     POD_FIELDS,
+    ApiServices,
     Claims,
     ConfigData,
     Definitions,
@@ -34,6 +35,7 @@ from edgevirt.engine.apiserver.strategies import (
     Plain,
     Pods,
     RoleBindings,
+    Roles,
     SecretData,
     Services,
     WebhookConfigurations,
@@ -58,9 +60,7 @@ _SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "poddisruptionbudgets": ("pdb",),
 }
 _ALL = frozenset({"pods", "services"})
-_POD_SUBRESOURCES = frozenset(
-    {"status", "log", "exec", "attach", "portforward", "binding", "eviction"}
-)
+_POD_SUBRESOURCES = frozenset({"status", "log", "exec", "attach", "portforward", "binding", "eviction"})
 _STATUS = frozenset({"status"})
 
 
@@ -113,7 +113,12 @@ _ENDPOINT_SLICES = Resource(
 )
 _REVIEWS = (
     Resource(
-        "authentication.k8s.io", "v1", "tokenreviews", "TokenReview", authentication.TokenReview, namespaced=False
+        "authentication.k8s.io",
+        "v1",
+        "tokenreviews",
+        "TokenReview",
+        authentication.TokenReview,
+        namespaced=False,
     ),
     Resource(
         "authentication.k8s.io",
@@ -190,9 +195,7 @@ def builtin_registry() -> Registry:
             name_faults=dns1035_faults,
         ),
         _served(resources.ENDPOINTS, plain, upsert=True),
-        _served(
-            resources.SERVICE_ACCOUNTS, plain, subresources=frozenset({"token"}), returns_deleted=True
-        ),
+        _served(resources.SERVICE_ACCOUNTS, plain, subresources=frozenset({"token"}), returns_deleted=True),
         _served(resources.EVENTS, Events(), fields=EVENT_FIELDS, upsert=True),
         _served(
             resources.PERSISTENT_VOLUME_CLAIMS,
@@ -207,20 +210,18 @@ def builtin_registry() -> Registry:
             returns_deleted=True,
         ),
         _served(resources.LEASES, plain, upsert=True),
-        _served(resources.ROLES, plain, upsert=True, name_faults=path_segment_faults),
+        _served(resources.ROLES, Roles(), upsert=True, name_faults=path_segment_faults),
         _served(resources.ROLE_BINDINGS, RoleBindings(), upsert=True, name_faults=path_segment_faults),
-        _served(resources.CLUSTER_ROLES, plain, upsert=True, name_faults=path_segment_faults),
+        _served(resources.CLUSTER_ROLES, Roles(), upsert=True, name_faults=path_segment_faults),
         _served(
             resources.CLUSTER_ROLE_BINDINGS, RoleBindings(), upsert=True, name_faults=path_segment_faults
         ),
         _served(resources.CONTROLLER_REVISIONS, plain),
-        _served(
-            resources.CUSTOM_RESOURCE_DEFINITIONS, Definitions(), subresources=_STATUS, generation=True
-        ),
+        _served(resources.CUSTOM_RESOURCE_DEFINITIONS, Definitions(), subresources=_STATUS, generation=True),
         _served(resources.MUTATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
         _served(resources.VALIDATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
         _served(
-            resources.API_SERVICES, WithStatus({}), subresources=_STATUS, name_faults=path_segment_faults
+            resources.API_SERVICES, ApiServices({}), subresources=_STATUS, name_faults=path_segment_faults
         ),
         _served(resources.PRIORITY_CLASSES, plain, generation=True),
         _served(resources.STORAGE_CLASSES, plain, returns_deleted=True),

@@ -103,7 +103,9 @@ class CustomResources:
             return
         group, plural = spec["group"], spec["names"]["plural"]
         self._cluster.registry.replace(group, plural, ())
-        for subscription in tuple(self._cluster.store.collection(storage_prefix(group, plural)).subscriptions):
+        for subscription in tuple(
+            self._cluster.store.collection(storage_prefix(group, plural)).subscriptions
+        ):
             subscription.close()
         # Names that were taken may be free now.
         for waiting in self._refused:
@@ -118,7 +120,12 @@ class CustomResources:
         plural = names["plural"]
         wanted = {plural, names.get("singular") or names["kind"].lower(), *(names.get("shortNames") or ())}
         for resource in self._cluster.registry.list():
-            if resource.group != group or resource.plural == plural and f"{plural}.{group}" == name and resource.custom:
+            if (
+                resource.group != group
+                or resource.plural == plural
+                and f"{plural}.{group}" == name
+                and resource.custom
+            ):
                 continue
             taken = {resource.plural, resource.singular, *resource.short_names} & wanted
             if taken:
@@ -237,9 +244,7 @@ def _conditions(current: list[Json], refused: str, now: str) -> list[Json]:
     else:
         wanted = [
             _condition("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
-            _condition(
-                "Established", "True", "InitialNamesAccepted", "the initial names have been accepted"
-            ),
+            _condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted"),
         ]
     known = {condition.get("type"): condition for condition in current}
     for condition in wanted:

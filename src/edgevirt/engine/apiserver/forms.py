@@ -93,9 +93,7 @@ class Answers:
             nonlocal first
             document = decode_json(data)
             metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
-            rendered = tables.render(
-                resource, [document], include, list_metadata=metadata, now=self._now()
-            )
+            rendered = tables.render(resource, [document], include, list_metadata=metadata, now=self._now())
             if not first:
                 # Columns are told once per stream.
                 rendered["columnDefinitions"] = None

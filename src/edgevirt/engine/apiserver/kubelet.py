@@ -71,7 +71,7 @@ class Kubelets:
     def _locate(self, pod: Json) -> tuple[Target, ssl.SSLContext]:
         name = (pod.get("spec") or {}).get("nodeName")
         if not name:
-            raise bad_request(f'pod {pod["metadata"]["name"]} does not have a host assigned')
+            raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
         node = self._cluster.get("", "nodes", "", name)
         if node is None:
             raise not_found("pods", name)
@@ -81,7 +81,9 @@ class Kubelets:
         addresses = {entry.get("type"): entry.get("address") for entry in status.get("addresses") or ()}
         host = next((addresses[kind] for kind in _ADDRESS_TYPES if addresses.get(kind)), None)
         if not host:
-            raise internal(f'no preferred addresses found; known addresses of node "{name}": {sorted(addresses)}')
+            raise internal(
+                f'no preferred addresses found; known addresses of node "{name}": {sorted(addresses)}'
+            )
         endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
         return Target(host, endpoint.get("Port") or DEFAULT_PORT, host), self._context
 
@@ -89,6 +91,9 @@ class Kubelets:
         """pods/log. Raises `StatusError`."""
         pod = self._pod(request)
         container = _choose_container(pod, raw.query.get("container", ""))
+        if not (pod.get("spec") or {}).get("nodeName"):
+            # Nothing ran yet, so there is nothing to show.
+            return web.Response(status=204)
         target, context = self._locate(pod)
         query = {name: raw.query[name] for name in _LOG_PARAMETERS if name in raw.query}
         path = f"/containerLogs/{quote(request.namespace)}/{quote(request.name)}/{quote(container)}"
@@ -128,7 +133,9 @@ class Kubelets:
         if query:
             path += "?" + urlencode(query)
         headers: CIMultiDict[str] = CIMultiDict(
-            (name, value) for name, value in raw.headers.items() if name.lower() in _FORWARDED or _is_protocol(name)
+            (name, value)
+            for name, value in raw.headers.items()
+            if name.lower() in _FORWARDED or _is_protocol(name)
         )
         try:
             # The joint only uses what the base class offers.

@@ -26,6 +26,8 @@ from edgevirt.engine.apiserver.typed import (
 
 MAX_UPDATE_MANAGERS = 10
 _ANCIENT = "ancient-changes"
+_BEFORE = "before-first-apply"
+"""Who owns what was there when the first configuration is applied to an untracked object."""
 
 _SYSTEM_METADATA = (
     "name",
@@ -160,6 +162,10 @@ def record_update(scope: Scope, old: dict[str, Any] | None, new: dict[str, Any])
         entries = read_entries(metadata if sent else (old or {}).get("metadata") or {})
     except StatusError:
         entries = read_entries((old or {}).get("metadata") or {})
+    if old is not None and not entries:
+        # Nobody's fields are tracked in this object; the first apply begins with it.
+        metadata.pop("managedFields", None)
+        return
     live: Any = old if old is not None else {}
     difference = compare(scope.node, live, new, scope.present)
     touched = _owned(scope, fieldset.union(difference.added, difference.modified))
@@ -210,6 +216,9 @@ def apply(scope: Scope, live: dict[str, Any] | None, config: dict[str, Any], for
     check_unique(scope.node, config)
     base: dict[str, Any] = live if live is not None else {}
     entries = read_entries(base.get("metadata") or {})
+    if live is not None and not entries:
+        everything = _owned(scope, compare(scope.node, {}, live, scope.present).added)
+        entries = [Entry(Manager(_BEFORE, "Update", scope.manager.version), everything, scope.now)]
     last = next((entry for entry in entries if entry.manager.same_as(scope.manager)), None)
     stated = _owned(scope, field_set(scope.node, config))
     merged: dict[str, Any] = merge(scope.node, base, config)

@@ -186,8 +186,8 @@ def _annotation_faults(annotations: dict[str, str]) -> list[Cause]:
 def _owner_faults(owners: list[dict[str, Any]]) -> list[Cause]:
     causes: list[Cause] = []
     controllers = [owner for owner in owners if owner.get("controller")]
-    for index, owner in enumerate(owners):
-        field = f"metadata.ownerReferences[{index}]"
+    for owner in owners:
+        field = "metadata.ownerReferences"
         if not owner.get("apiVersion"):
             causes.append(invalid_value(f"{field}.apiVersion", "", "version must not be empty"))
         causes.extend(

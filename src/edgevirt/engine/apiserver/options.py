@@ -10,7 +10,7 @@ from edgevirt.engine.apiserver.errors import Cause, StatusError, bad_request, in
 from edgevirt.engine.apiserver.names import quoted
 
 _OPTIONS_GROUP = "meta.k8s.io"
-FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
+FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 PROPAGATION = ("Foreground", "Background", "Orphan")
 MAX_MANAGER_LENGTH = 128
 

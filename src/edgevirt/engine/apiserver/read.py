@@ -142,6 +142,7 @@ def items(cluster: Cluster, resource: ServedResource, records: list[Record]) -> 
         return [cluster.data(resource, record) for record in records]
     skip = len(prefix)
     return [
-        b"{" + (record.data[skip:] if record.data.startswith(prefix) else cluster.data(resource, record)[skip:])
+        b"{"
+        + (record.data[skip:] if record.data.startswith(prefix) else cluster.data(resource, record)[skip:])
         for record in records
     ]

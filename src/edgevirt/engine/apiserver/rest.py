@@ -12,7 +12,14 @@ from aiohttp import web
 from edgevirt.engine.apiserver import strategic
 from edgevirt.engine.apiserver.auth.impersonation import impersonate
 from edgevirt.engine.apiserver.auth.refusal import refusal
-from edgevirt.engine.apiserver.body import MAX_BYTES, media_type, parse_yaml, read_object, read_options, read_patch
+from edgevirt.engine.apiserver.body import (
+    MAX_BYTES,
+    media_type,
+    parse_yaml,
+    read_object,
+    read_options,
+    read_patch,
+)
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.decode import check_patched, decode_object
 from edgevirt.engine.apiserver.delete import Deletes
@@ -197,7 +204,9 @@ class Rest:
             return await self._serve_object(raw, request)
         return await self._serve_collection(raw, request, verb)
 
-    async def _serve_collection(self, raw: web.BaseRequest, request: Request, verb: str) -> web.StreamResponse:
+    async def _serve_collection(
+        self, raw: web.BaseRequest, request: Request, verb: str
+    ) -> web.StreamResponse:
         resource = request.resource
         if verb not in resource.verbs:
             raise method_not_allowed()
@@ -216,9 +225,7 @@ class Rest:
             page = list_records(self._cluster, resource, request.namespace, options, selector)
             return self._answers.page(raw, accepted, resource, page)
         render, render_bookmark = self._answers.event_renderers(raw, accepted, resource)
-        watch = Watch(
-            self._cluster, resource, request.namespace, options, selector, render, render_bookmark
-        )
+        watch = Watch(self._cluster, resource, request.namespace, options, selector, render, render_bookmark)
         return await watch.serve(raw)
 
     async def _create(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
@@ -530,7 +537,9 @@ def check_applied(request: Request, config: Json) -> None:
     if unknown:
         listed = ", ".join(f".{path}: field not declared in schema" for path in unknown)
         if len(unknown) > 1:
-            listed = f"errors:\n  " + "\n  ".join(f".{path}: field not declared in schema" for path in unknown)
+            listed = f"errors:\n  " + "\n  ".join(
+                f".{path}: field not declared in schema" for path in unknown
+            )
         raise unclassified(f"failed to create typed patch object ({subject}): {listed}")
 
 

@@ -158,7 +158,9 @@ class ApiServer:
             return []
         found: list[ExternalGroupVersion] = []
         for group, version in self._aggregator.group_versions():
-            service = self.cluster.get("apiregistration.k8s.io", "apiservices", "", f"{version}.{group}") or {}
+            service = (
+                self.cluster.get("apiregistration.k8s.io", "apiservices", "", f"{version}.{group}") or {}
+            )
             spec = service.get("spec") or {}
             served = self._aggregator.resources(group, version)
             found.append(
@@ -196,7 +198,7 @@ class ApiServer:
             access_log=None,
             keepalive_timeout=_KEEPALIVE_SECONDS,
         )
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         site = web.TCPSite(
             self._runner,
@@ -204,7 +206,6 @@ class ApiServer:
             self._settings.port,
             ssl_context=self._context,
             backlog=_BACKLOG,
-            shutdown_timeout=_SHUTDOWN_SECONDS,
         )
         await site.start()
         address = self._runner.addresses[0]

@@ -67,9 +67,7 @@ class ConfigData(Plain):
             for key in sorted(values):
                 causes.extend(_key_faults(f"{field}[{key}]", key))
                 if field == "binaryData" and key in data:
-                    causes.append(
-                        invalid_value(f"{field}[{key}]", key, "duplicate of key present in data")
-                    )
+                    causes.append(invalid_value(f"{field}[{key}]", key, "duplicate of key present in data"))
         size = sum(len(value.encode()) for value in data.values())
         size += sum(len(value) * 3 // 4 for value in binary.values())
         if size > MAX_DATA_BYTES:
@@ -80,9 +78,7 @@ class ConfigData(Plain):
 
 
 def _too_long(field: str) -> Cause:
-    return Cause(
-        "FieldValueTooLong", f"Too long: may not be more than {MAX_DATA_BYTES} bytes", field or "[]"
-    )
+    return Cause("FieldValueTooLong", f"Too long: may not be more than {MAX_DATA_BYTES} bytes", field or "[]")
 
 
 def _key_faults(field: str, key: str) -> list[Cause]:
@@ -163,7 +159,13 @@ class SecretData(Plain):
         return {"type": obj.get("type") or ""}
 
 
-_POD_MUTABLE = ("activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations", "nodeName", "schedulingGates")
+_POD_MUTABLE = (
+    "activeDeadlineSeconds",
+    "terminationGracePeriodSeconds",
+    "tolerations",
+    "nodeName",
+    "schedulingGates",
+)
 _POD_IMMUTABLE_TEXT = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -350,7 +352,11 @@ class Claims(WithStatus):
         causes: list[Cause] = []
         if not spec.get("accessModes"):
             causes.append(
-                Cause("FieldValueRequired", "Required value: at least 1 access mode is required", "spec.accessModes")
+                Cause(
+                    "FieldValueRequired",
+                    "Required value: at least 1 access mode is required",
+                    "spec.accessModes",
+                )
             )
         if not ((spec.get("resources") or {}).get("requests") or {}).get("storage"):
             causes.append(Cause("FieldValueRequired", "Required value", "spec.resources[storage]"))
@@ -404,6 +410,46 @@ class RoleBindings(Plain):
             text = shown({name: role.get(wire, "") for name, wire in names.items()})
             return [Cause("FieldValueInvalid", f"Invalid value: {text}: cannot change roleRef", "roleRef")]
         return []
+
+
+class Roles(Plain):
+    """(Cluster)Role: each rule has verbs; paths are for cluster roles only."""
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        causes: list[Cause] = []
+        namespaced = obj.get("kind") == "Role"
+        for index, rule in enumerate(obj.get("rules") or ()):
+            path = f"rules[{index}]"
+            if not rule.get("verbs"):
+                text = "Required value: verbs must contain at least one value"
+                causes.append(Cause("FieldValueRequired", text, f"{path}.verbs"))
+            urls = rule.get("nonResourceURLs")
+            if urls and namespaced:
+                text = f"Invalid value: {shown(urls)}: namespaced rules cannot apply to non-resource URLs"
+                causes.append(Cause("FieldValueInvalid", text, f"{path}.nonResourceURLs"))
+            elif not urls:
+                for field, rule_text in (
+                    ("apiGroups", "resource rules must supply at least one api group"),
+                    ("resources", "resource rules must supply at least one resource"),
+                ):
+                    if not rule.get(field):
+                        causes.append(
+                            Cause("FieldValueRequired", f"Required value: {rule_text}", f"{path}.{field}")
+                        )
+        return causes
+
+
+class ApiServices(WithStatus):
+    """APIService: the name says version and group."""
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        spec, name = obj.get("spec") or {}, obj["metadata"].get("name") or ""
+        wanted = f"{spec.get('version', '')}.{spec.get('group', '')}"
+        if name == wanted:
+            return []
+        return [
+            invalid_value("metadata.name", name, f'must be `spec.version+"."+spec.group`: {shown(wanted)}')
+        ]
 
 
 class Definitions(Plain):

@@ -47,7 +47,9 @@ class Subresources:
         if not node:
             raise unclassified("target.name: Required value")
         if target.get("kind") not in (None, "", "Node"):
-            raise unclassified(f'target.kind: Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"')
+            raise unclassified(
+                f'target.kind: Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"'
+            )
 
         def assign(pod: Json) -> Json:
             refusal = _binding_refusal(request.name, pod, node, metadata)
@@ -62,7 +64,7 @@ class Subresources:
             status["conditions"] = _scheduled(status.get("conditions") or [], self._cluster.now())
             return pod
 
-        await self._writes.update(request, assign, patch=True)
+        await self._writes.update(request, assign, patch=True, owned=True)
         return encode_json(_SUCCESS)
 
     async def evict(self, request: Request, eviction: Json, options: DeleteOptions) -> bytes:
@@ -97,7 +99,9 @@ class Subresources:
         for budget in matching:
             await self._take_disruption(request, budgets, budget, pod["metadata"]["name"])
 
-    async def _take_disruption(self, request: Request, budgets: ServedResource, budget: Json, pod: str) -> None:
+    async def _take_disruption(
+        self, request: Request, budgets: ServedResource, budget: Json, pod: str
+    ) -> None:
         name = budget["metadata"]["name"]
         now = self._cluster.now()
 
@@ -107,7 +111,12 @@ class Subresources:
                 raise too_many_requests(
                     _BUDGET_TEXT,
                     _RETRY_SECONDS,
-                    [Cause("DisruptionBudget", f"The disruption budget {name} is still being processed by the server.")],
+                    [
+                        Cause(
+                            "DisruptionBudget",
+                            f"The disruption budget {name} is still being processed by the server.",
+                        )
+                    ],
                 )
             if status.get("disruptionsAllowed", 0) <= 0:
                 text = (
@@ -237,5 +246,3 @@ def _put(obj: Json, path: str, value: Any) -> None:
             below = obj[name] = {}
         obj = below
     obj[last] = value
-
-

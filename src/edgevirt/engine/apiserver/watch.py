@@ -77,7 +77,9 @@ class Watch:
         try:
             subscription = await self._cluster.store.subscribe(collection, self._prefix, start)
         except Compacted as error:
-            return await _expired_stream(request, expired(f"too old resource version: {start} ({error.oldest})"))
+            return await _expired_stream(
+                request, expired(f"too old resource version: {start} ({error.oldest})")
+            )
         try:
             response = _stream()
             await response.prepare(request)
@@ -168,7 +170,9 @@ class Watch:
             if type_ is EventType.DELETED or previous is None:
                 data = self._cluster.data(resource, record)
             else:
-                data = _with_revision(self._cluster.data(resource, previous), previous.revision, record.revision)
+                data = _with_revision(
+                    self._cluster.data(resource, previous), previous.revision, record.revision
+                )
         else:
             return
         parts += (_HEADS[shown], self._form(data), _TAIL)
@@ -190,7 +194,9 @@ def _with_revision(data: bytes, old: int, new: int) -> bytes:
 
 
 def _stream() -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+    response = web.StreamResponse(
+        headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+    )
     response.enable_chunked_encoding()
     return response
 

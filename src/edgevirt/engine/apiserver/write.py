@@ -330,7 +330,12 @@ class Writes:
         causes = metadata_faults(metadata, resource.name_faults)
         if old is not None:
             causes.extend(_finalizer_faults(metadata, old["metadata"]))
-        causes.extend(resource.schema.validate(obj, old))
+        causes.extend(
+            cause
+            for cause in resource.schema.validate(obj, old)
+            # Owner references were looked at above, under the names Kubernetes gives their faults.
+            if not cause.field.startswith("metadata.ownerReferences")
+        )
         causes.extend(resource.strategy.validate(obj, old))
         if causes:
             raise invalid(resource.kind, resource.group, metadata.get("name") or "", causes)

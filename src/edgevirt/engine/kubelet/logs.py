@@ -1,9 +1,9 @@
 """Container output: one plain file per run of a container, written by the container itself.
 
 Nothing of ours stands between a container and its log, so output is kept while no kubelet runs. The price is
-that the file has no timestamps: while we run, a second file notes which byte was written when (at most every
+that the file has no timestamps: while we run, a second file notes how long the log was when (at most every
 100 ms), and `--since` and `--timestamps` are answered from it; what was written while no kubelet ran counts
-as written at the last note before.
+as written when the last of it was.
 
 Size is bounded by cutting the head off in place (FALLOC_FL_PUNCH_HOLE): the writer keeps its descriptor,
 offsets stay valid, not a byte of the kept tail is lost.
@@ -80,7 +80,8 @@ class _Kept:
         self._watcher = watcher
         self._max_bytes = max_bytes
         self._now = now
-        self._seen = log.stat().st_size if _times(log).exists() else 0
+        self._seen = next((end for end, _ in reversed(_notes(log))), 0)
+        self._first = True
         self._handle: int | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -88,6 +89,7 @@ class _Kept:
         with contextlib.suppress(FileNotFoundError):
             self._handle = self._watcher.add(self._log, inotify.IN_MODIFY, lambda _: self._written())
             self._note()
+            self._first = False
 
     def stop(self) -> None:
         if self._timer:
@@ -111,8 +113,9 @@ class _Kept:
         info = self._log.stat()
         if info.st_size <= self._seen:
             return
+        moment = min(info.st_mtime, self._now()) if self._first else self._now()
         with _times(self._log).open("ab") as file:
-            file.write(_NOTE.pack(self._seen, self._now()))
+            file.write(_NOTE.pack(info.st_size, moment))
         self._seen = info.st_size
         if info.st_blocks * 512 > self._max_bytes:
             self._cut(info.st_size - self._max_bytes // 2)
@@ -129,7 +132,7 @@ class _Kept:
                 return
         finally:
             os.close(fd)
-        notes = [note for note in _notes(self._log) if note[0] >= keep_from]
+        notes = [note for note in _notes(self._log) if note[0] > keep_from]
         temporary = _times(self._log).with_suffix(".tmp")
         temporary.write_bytes(b"".join(_NOTE.pack(*note) for note in notes))
         temporary.rename(_times(self._log))
@@ -198,7 +201,7 @@ def _first(fd: int, log: Path, query: LogQuery) -> int:
     if query.since is not None:
         notes = _notes(log)
         index = bisect.bisect_left(notes, query.since, key=lambda note: note[1])
-        start = max(start, notes[index][0] if index < len(notes) else os.fstat(fd).st_size)
+        start = max(start, notes[index - 1][0] if index else 0)
     if query.tail is not None:
         start = max(start, _tail(fd, start, query.tail))
     return start
@@ -245,7 +248,7 @@ class _Stamper:
         self._pending_at = 0
 
     def stamp(self, data: bytes, offset: int) -> bytes:
-        if not self._notes or offset > self._notes[-1][0]:
+        if not self._notes or offset + len(data) > self._notes[-1][0]:
             self._notes = _notes(self._log)
         if not self._pending:
             self._pending_at = offset
@@ -263,8 +266,8 @@ class _Stamper:
         return self._time(self._pending_at) + b" " + self._pending if self._pending else b""
 
     def _time(self, offset: int) -> bytes:
-        index = bisect.bisect_right(self._notes, offset, key=lambda note: note[0]) - 1
-        if index >= 0:
+        index = bisect.bisect_right(self._notes, offset, key=lambda note: note[0])
+        if index < len(self._notes):
             moment = self._notes[index][1]
         else:
             moment = self._log.stat().st_mtime
@@ -277,10 +280,10 @@ def _times(log: Path) -> Path:
 
 
 def _notes(log: Path) -> list[tuple[int, float]]:
-    """(offset, time) pairs, ascending; a torn last entry is dropped."""
+    """(length of the log, time) pairs, ascending; a torn last entry is dropped."""
     try:
         data = _times(log).read_bytes()
     except FileNotFoundError:
         return []
     whole = len(data) - len(data) % _NOTE.size
-    return [(offset, moment) for offset, moment in _NOTE.iter_unpack(data[:whole])]
+    return [(end, moment) for end, moment in _NOTE.iter_unpack(data[:whole])]

@@ -1,24 +1,28 @@
 """The kubelet's HTTPS server: logs for `kubectl logs`, the pods it runs, its health.
 
-Only a client with a certificate of the configured CA and the API server's name is served; the API server
-has authenticated and authorised the user by then.
+Only a client with a certificate of the configured CA that was issued to the API server is served; it has
+authenticated and authorised the user by then. Renewed certificate files are taken for new connections.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from edgevirt.engine.kubelet import logs
+from edgevirt.engine.kubelet import inotify, logs
 from edgevirt.engine.kubelet.kubelet import Pods
 from edgevirt.engine.kubelet.settings import Settings
+from edgevirt.engine.pki.identity import IdentityError, peer_role
 
 _PODS: web.AppKey[Pods] = web.AppKey("pods")
-_CLIENTS: web.AppKey[tuple[str, ...]] = web.AppKey("clients")
+_SETTINGS: web.AppKey[Settings] = web.AppKey("settings")
 
 
 async def serve(settings: Settings, pods: Pods, tasks: asyncio.TaskGroup) -> None:
@@ -27,7 +31,7 @@ async def serve(settings: Settings, pods: Pods, tasks: asyncio.TaskGroup) -> Non
     context.verify_mode = ssl.CERT_REQUIRED
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.certificate, settings.key)
-    runner = web.AppRunner(application(pods, settings.api_clients), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application(pods, settings), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.address, settings.port, ssl_context=context, reuse_address=True)
@@ -35,14 +39,14 @@ async def serve(settings: Settings, pods: Pods, tasks: asyncio.TaskGroup) -> Non
     except BaseException:
         await runner.cleanup()
         raise
-    tasks.create_task(_until_cancelled(runner))
+    tasks.create_task(_until_cancelled(runner, settings, context))
 
 
-def application(pods: Pods, clients: tuple[str, ...]) -> web.Application:
-    """The routes; `clients` are the common names that are served, () to leave that to the caller."""
+def application(pods: Pods, settings: Settings) -> web.Application:
+    """The routes, behind the check of who asks."""
     app = web.Application(middlewares=[_authenticate])
     app[_PODS] = pods
-    app[_CLIENTS] = clients
+    app[_SETTINGS] = settings
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/pods", _pods)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _container_logs)
@@ -51,30 +55,42 @@ def application(pods: Pods, clients: tuple[str, ...]) -> web.Application:
     return app
 
 
-async def _until_cancelled(runner: web.AppRunner) -> None:
+async def _until_cancelled(runner: web.AppRunner, settings: Settings, context: ssl.SSLContext) -> None:
+    watcher = inotify.Watcher()
+
+    def renewed(name: str) -> None:
+        if name in (settings.certificate.name, settings.key.name):
+            with contextlib.suppress(ssl.SSLError, OSError):  # one of the pair is still the old one
+                context.load_cert_chain(settings.certificate, settings.key)
+
+    for directory in {settings.certificate.parent, settings.key.parent}:
+        watcher.add(directory, inotify.IN_MOVED_TO | inotify.IN_CLOSE_WRITE, renewed)
     try:
         await asyncio.Event().wait()
     finally:
+        watcher.close()
         await runner.cleanup()
 
 
 @web.middleware
 async def _authenticate(request: web.Request, handler: web.Handler) -> web.StreamResponse:  # type: ignore[name-defined]
-    allowed = request.app[_CLIENTS]
-    if allowed and _common_name(request) not in allowed:
+    transport = request.transport
+    certificate = transport.get_extra_info("peercert") if transport else None
+    if not is_api_server(certificate, request.app[_SETTINGS]):
         return web.Response(status=403, text="this certificate is not the API server's\n")
     response: web.StreamResponse = await handler(request)
     return response
 
 
-def _common_name(request: web.Request) -> str:
-    transport = request.transport
-    certificate = transport.get_extra_info("peercert") if transport else None
-    for group in (certificate or {}).get("subject", ()):
-        for key, value in group:
-            if key == "commonName":
-                return str(value)
-    return ""
+def is_api_server(certificate: Mapping[str, Any] | None, settings: Settings) -> bool:
+    """Whether a verified certificate (as `getpeercert()` gives it) was issued to the API server."""
+    if not certificate:
+        return False
+    with contextlib.suppress(IdentityError):
+        if peer_role(certificate).role in settings.api_roles:
+            return True
+    names = [value for group in certificate.get("subject", ()) for key, value in group if key == "commonName"]
+    return any(name in settings.api_clients for name in names)
 
 
 async def _healthz(_: web.Request) -> web.Response:

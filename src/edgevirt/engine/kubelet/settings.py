@@ -30,8 +30,9 @@ class Settings:
     """Settings of `edgevirt.engine.kubelet.run`.
 
     `root_dir` keeps pods and images over a reboot, `run_dir` is on a tmpfs. `certificate`, `key` and
-    `client_ca` are the files of the kubelet's own server; a client must present a certificate of
-    `client_ca` whose common name is in `api_clients`. Sizes in bytes, times in seconds.
+    `client_ca` are the files of the kubelet's own server. A client must present a certificate of `client_ca`
+    that was issued for a role (`edgevirt://<role>/`) in `api_roles`, or whose common name is in
+    `api_clients`. Sizes in bytes, times in seconds.
     """
 
     kubeconfig: Path
@@ -43,7 +44,8 @@ class Settings:
     certificate: Path
     key: Path
     client_ca: Path
-    api_clients: tuple[str, ...] = ("kube-apiserver-kubelet-client", "system:apiserver")
+    api_roles: tuple[str, ...] = ("apiserver",)
+    api_clients: tuple[str, ...] = ("kube-apiserver-kubelet-client",)
     cni: CniSettings = CniSettings()
     cgroup_prefix: str = "edgevirt"
     runtime: str = ""

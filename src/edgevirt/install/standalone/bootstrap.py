@@ -11,9 +11,11 @@ import asyncio
 from typing import Any
 
 from edgevirt.api.crd import crds
+from edgevirt.api.kubevirt import KUBEVIRTS
 from edgevirt.api.meta import Resource
 from edgevirt.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from edgevirt.install.rbac import NAMESPACE, objects
+from edgevirt.kube import errors
 from edgevirt.kube.client import Client, PatchType
 from edgevirt.virt_api import registration
 
@@ -32,13 +34,12 @@ _PLURALS = {
     "APIService": ("apiservices", False),
     "Service": ("services", True),
     "Endpoints": ("endpoints", True),
-    "KubeVirt": ("kubevirts", True),
 }
 _ESTABLISHED_DEADLINE = 30.0
 
 
 async def definitions(client: Client) -> None:
-    """Namespace, roles, CRDs (waited for until they are served) and the KubeVirt object."""
+    """Namespace, roles and CRDs, which are waited for until they are served."""
     await apply(client, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     for manifest in objects():
         await apply(client, manifest)
@@ -48,15 +49,6 @@ async def definitions(client: Client) -> None:
     names = {manifest["metadata"]["name"] for manifest in manifests}
     async with asyncio.timeout(_ESTABLISHED_DEADLINE):
         await _wait_established(client, names)
-    await apply(
-        client,
-        {
-            "apiVersion": "kubevirt.io/v1",
-            "kind": "KubeVirt",
-            "metadata": {"name": "kubevirt", "namespace": NAMESPACE},
-            "spec": {},
-        },
-    )
 
 
 async def webhooks(client: Client, ca_bundle: bytes, host: str, port: int) -> None:
@@ -65,6 +57,15 @@ async def webhooks(client: Client, ca_bundle: bytes, host: str, port: int) -> No
         await apply(client, manifest)
     for manifest in registration.webhook_configurations(ca_bundle, f"https://{host}:{port}"):
         await apply(client, manifest)
+
+
+async def configuration(client: Client) -> None:
+    """The KubeVirt object, made once; afterwards it belongs to the administrator. virt-api must be serving."""
+    try:
+        await client.get(KUBEVIRTS, "kubevirt", namespace=NAMESPACE)
+    except errors.NotFound:
+        empty = {"metadata": {"name": "kubevirt"}, "spec": {}}
+        await client.create(KUBEVIRTS, empty, namespace=NAMESPACE)
 
 
 async def apply(client: Client, manifest: dict[str, Any]) -> None:

@@ -79,6 +79,7 @@ async def _serve(
             await bootstrap.definitions(client)
             await start(group, "virt-api", lambda ready: _virt_api(layout, settings, issued, ready))
             await bootstrap.webhooks(client, issued.ca.read_bytes(), LOOPBACK, settings.virt_api_port)
+            await bootstrap.configuration(client)
             await uncordon(client, settings.node_name)
         await start(group, "controllers", lambda ready: _controllers(layout, issued, ready))
         await start(group, "scheduler", lambda ready: _scheduler(layout, ready))

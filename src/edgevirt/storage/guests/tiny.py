@@ -52,12 +52,13 @@ ip link set lo up
 seed=
 for device in /dev/sr0 /dev/vd[a-z] /dev/sd[a-z]; do
   [ -b "$device" ] || continue
-  case "$(blkid "$device" 2>/dev/null)" in
-    *cidata*|*CIDATA*) mount -t iso9660 -o ro "$device" /mnt 2>/dev/null && seed=/mnt && break ;;
-  esac
+  mount -t iso9660 -o ro "$device" /mnt 2>/dev/null || continue
+  [ -e /mnt/meta-data ] && seed=/mnt && break
+  umount /mnt
 done
 if [ -n "$seed" ]; then
-  name=$(sed -n 's/^local-hostname: *//p' $seed/meta-data 2>/dev/null | tr -d '"')
+  # meta-data is YAML, of which JSON is a part: both spellings are met.
+  name=$(sed -n 's/^local-hostname: *//p; s/.*"local-hostname": *"\\([^"]*\\)".*/\\1/p' $seed/meta-data | tr -d '"')
   [ -n "$name" ] && hostname "$name"
   password=$(sed -n 's/^password: *//p' $seed/user-data 2>/dev/null | tr -d '"')
   [ -n "$password" ] && echo "root:$password" | chpasswd >/dev/null 2>&1

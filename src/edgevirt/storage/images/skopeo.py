@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ Progress = Callable[[str], None]
 DockerConfig = Mapping[str, Any]
 """The content of a `.dockerconfigjson` secret: {"auths": {registry: {"auth": base64}}}."""
 
+_KEEP_LAYERS = "--dest-oci-accept-uncompressed-layers"
 _KEPT_LINES = 40
 _MAX_LINE = 64 * 1024
 _SYSTEM_POLICY = Path("/etc/containers/policy.json")
@@ -115,7 +117,7 @@ async def fetch(
 ) -> None:
     """Copy `reference` from its registry into the OCI layout `layout`, blobs shared in `blobs`."""
     with _authfile(secrets) as auth:
-        argv = [program, *_policy(), "copy", "--remove-signatures", "--retry-times", "1"]
+        argv = [program, *_policy(), "copy", "--remove-signatures", "--retry-times", "1", _KEEP_LAYERS]
         if insecure:
             argv.append("--src-tls-verify=false")
         if auth:
@@ -128,12 +130,49 @@ async def fetch(
         raise explain(reference, lines)
 
 
+async def digest(
+    reference: str,
+    *,
+    program: str,
+    secrets: Sequence[DockerConfig],
+    insecure: bool,
+    timeout: float,
+) -> str:
+    """The digest of what the registry has under `reference` now; one small request."""
+    with _authfile(secrets) as auth:
+        argv = [program, *_policy(), "inspect", "--raw", "--retry-times", "1"]
+        if insecure:
+            argv.append("--tls-verify=false")
+        if auth:
+            argv += ["--authfile", auth]
+        process = await _start([*argv, f"docker://{reference}"], asyncio.subprocess.PIPE)
+        try:
+            async with asyncio.timeout(timeout):
+                out, err = await process.communicate()
+        except TimeoutError as error:
+            message = f"cannot pull {reference}: no answer after {timeout:.0f} s"
+            raise RegistryUnreachable(message) from error
+        finally:
+            await _end(process)
+    if process.returncode != 0:
+        raise explain(reference, err.decode(errors="replace").splitlines()[-_KEPT_LINES:])
+    return f"sha256:{hashlib.sha256(out).hexdigest()}"
+
+
 async def unpack_archive(source: Path, layout: Path, blobs: Path, *, program: str, timeout: float) -> None:
     """Copy an OCI directory, OCI archive or docker archive into the OCI layout `layout`."""
     kinds = ("oci",) if source.is_dir() else ("oci-archive", "docker-archive")
     said: list[str] = []
     for kind in kinds:
-        argv = [program, *_policy(), "copy", "--remove-signatures", "--dest-shared-blob-dir", str(blobs)]
+        argv = [
+            program,
+            *_policy(),
+            "copy",
+            "--remove-signatures",
+            _KEEP_LAYERS,
+            "--dest-shared-blob-dir",
+            str(blobs),
+        ]
         code, lines = await _run([*argv, f"{kind}:{source}", f"oci:{layout}:image"], timeout, None)
         if code == 0:
             return
@@ -165,20 +204,7 @@ async def _run(
     argv: Sequence[str], timeout: float, progress: Progress | None
 ) -> tuple[int | None, list[str]]:
     """Exit code (None: deadline passed) and the last lines of output."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={k: v for k, v in os.environ.items() if k in _PASSED_ENVIRONMENT},
-            start_new_session=True,
-            limit=_MAX_LINE,
-        )
-    except FileNotFoundError as error:
-        raise PullFailed(
-            f"{argv[0]} is not installed; install skopeo or import the image from a file"
-        ) from error
+    process = await _start(argv, asyncio.subprocess.STDOUT)
     kept: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
     try:
         async with asyncio.timeout(timeout):
@@ -190,10 +216,31 @@ async def _run(
     except TimeoutError:
         return None, list(kept)
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.shield(process.wait())
+        await _end(process)
+
+
+async def _start(argv: Sequence[str], stderr: int) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            env={k: v for k, v in os.environ.items() if k in _PASSED_ENVIRONMENT},
+            start_new_session=True,
+            limit=_MAX_LINE,
+        )
+    except FileNotFoundError as error:
+        raise PullFailed(
+            f"{argv[0]} is not installed; install skopeo or import the image from a file"
+        ) from error
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
 
 
 async def _lines(process: asyncio.subprocess.Process) -> AsyncIterator[str]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import ctypes
 import dataclasses
 import enum
 import errno
@@ -44,6 +45,7 @@ from edgevirt.storage.images.layout import ImageConfig
 
 T = TypeVar("T")
 _CHUNK = 4 << 20
+_ANSWER_SECONDS = 60.0
 _FICLONE = 0x40049409
 
 
@@ -259,30 +261,52 @@ class ImageStore:
         secrets: Sequence[skopeo.DockerConfig],
         progress: skopeo.Progress | None,
     ) -> Image:
+        insecure = parsed.registry in self._insecure
+        digest = await skopeo.digest(
+            parsed.pullable,
+            program=self._skopeo,
+            secrets=secrets,
+            insecure=insecure,
+            timeout=min(_ANSWER_SECONDS, self._pull_timeout),
+        )
+        if known := self._with_digest(digest):
+            return self._name(str(parsed), known, digest, local=False)
+        exact = f"{parsed.registry}/{parsed.repository}@{digest}"  # what was asked for, should a tag move
+
         async def fetch(target: Path) -> None:
             await skopeo.fetch(
-                parsed.pullable,
+                exact,
                 target,
                 self.root / "blobs",
                 program=self._skopeo,
                 secrets=secrets,
-                insecure=parsed.registry in self._insecure,
+                insecure=insecure,
                 timeout=self._pull_timeout,
                 progress=progress,
             )
 
-        return await self._bring(str(parsed), fetch, local=False)
+        return await self._bring(str(parsed), fetch, local=False, digest=digest)
 
-    async def _bring(self, name: str, fetch: Callable[[Path], Awaitable[None]], *, local: bool) -> Image:
+    def _with_digest(self, digest: str) -> str:
+        """The id of the image that came from a registry under this digest, or ""."""
+        entries = (self._read(path) for path in (self.root / "names").glob("*.json"))
+        for entry in entries:
+            if entry and entry["digest"] == digest and self._record_path(entry["id"]).exists():
+                return str(entry["id"])
+        return ""
+
+    async def _bring(
+        self, name: str, fetch: Callable[[Path], Awaitable[None]], *, local: bool, digest: str = ""
+    ) -> Image:
         work = self._new_work()
         try:
             with self._in_transfer():
                 await fetch(work / "layout")
-                return await self._work(functools.partial(self._install, work, name, local))
+                return await self._work(functools.partial(self._install, work, name, local, digest))
         finally:
             await asyncio.shield(self._work(functools.partial(_delete, work)))
 
-    def _install(self, work: Path, name: str, local: bool) -> Image:
+    def _install(self, work: Path, name: str, local: bool, digest: str) -> Image:
         blobs = self.root / "blobs"
         found = layout.read(work / "layout", blobs)
         record = self._read(self._record_path(found.config_digest))
@@ -291,11 +315,11 @@ class ImageStore:
             tree.mkdir()
             writer = TreeWriter(tree, self._max_unpacked)
             try:
-                for digest in found.layers:
+                for part in found.layers:
                     try:
-                        writer.apply(layout.blob_path(blobs, digest), digest)
+                        writer.apply(layout.blob_path(blobs, part), part)
                     except BrokenImage:
-                        layout.blob_path(blobs, digest).unlink(missing_ok=True)  # fetched anew next time
+                        layout.blob_path(blobs, part).unlink(missing_ok=True)  # fetched anew next time
                         raise
             finally:
                 writer.close()
@@ -308,7 +332,7 @@ class ImageStore:
                 "blobs": [found.manifest_digest, found.config_digest],
             }
             self._commit(record, tree)
-        return self._name(name, found.config_digest, found.manifest_digest, local)
+        return self._name(name, found.config_digest, digest or found.manifest_digest, local)
 
     def _import_file(self, path: Path, name: str, file_name: str) -> Image:
         work = self._new_work()
@@ -478,11 +502,9 @@ def _delete(path: Path) -> None:
 
 def _sync_file_system(path: Path) -> None:
     """Files of a tree are many; one syncfs is cheaper than an fsync each."""
-    from edgevirt.storage.images.layers import _libc
-
     fd = os.open(path, os.O_RDONLY)
     try:
-        if _libc.syncfs(fd) != 0:
+        if ctypes.CDLL(None).syncfs(fd) != 0:
             raise OSError(errno.EIO, "syncfs failed", str(path))
     finally:
         os.close(fd)

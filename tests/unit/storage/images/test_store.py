@@ -138,7 +138,7 @@ async def test_tree_without_a_record_does_not_exist(store: ImageStore, tmp_path:
 
 
 async def test_removing_an_unknown_name_says_so(store: ImageStore) -> None:
-    with pytest.raises(ImageNotFound, match="docker.io/library/nothing"):
+    with pytest.raises(ImageNotFound, match=r"docker\.io/library/nothing"):
         await store.remove("nothing")
 
 
@@ -170,7 +170,7 @@ async def test_concurrent_pulls_share_one_transfer(store: ImageStore, tmp_path: 
 async def test_credentials_are_not_on_the_command_line(store: ImageStore, tmp_path: Path) -> None:
     fake_skopeo(
         tmp_path,
-        f'echo "$@" > {tmp_path}/argv; while [ "$1" != --src-authfile ]; do shift; done;'
+        f'echo "$@" > {tmp_path}/argv; while [ "$1" != --authfile ]; do shift; done;'
         f" cat $2 > {tmp_path}/auth; exit 1",
     )
     with pytest.raises(PullFailed):
@@ -182,7 +182,7 @@ async def test_credentials_are_not_on_the_command_line(store: ImageStore, tmp_pa
 async def test_pull_that_hangs_ends_at_its_deadline(tmp_path: Path) -> None:
     fake_skopeo(tmp_path, "sleep 100")
     store = ImageStore(tmp_path / "images", skopeo_program=str(tmp_path / "skopeo"), pull_timeout=0.2)
-    with pytest.raises(RegistryUnreachable, match="not finished"):
+    with pytest.raises(RegistryUnreachable, match="no answer"):
         await store.pull("busybox")
     await store.close()
 
