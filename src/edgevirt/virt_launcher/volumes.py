@@ -4,8 +4,9 @@ Runs before the domain is defined and may run again after a failed start; every 
 appears complete. Where a volume's data comes from is what the pod mounts:
 
 * containerDisk number i of `spec.volumes`: `<image volumes>/disk_<i>`, read-only;
-* cloud-init data in a Secret: `<private>/secret/<volume>/userdata` or `userData`, network data
-  `networkdata` or `networkData`, each the file of the key of that name;
+* cloud-init data in a Secret: the Secret as `<private>/secret/<volume>/udata/` with a key `userdata` or
+  `userData`, for network data `ndata/` with `networkdata` or `networkData`; or, as KubeVirt mounts them, the
+  keys alone as files directly in `<private>/secret/<volume>/`;
 * SSH keys: every key of `<private>/secret/<secret>-access-cred/`.
 """
 
@@ -129,6 +130,7 @@ def _seed(
         ("userData", source.user_data),
         ("userDataBase64", source.user_data_base64),
         mount if source.secret_ref else None,
+        "udata",
         ("userdata", "userData"),
     )
     network_data = _document(
@@ -136,6 +138,7 @@ def _seed(
         ("networkData", source.network_data),
         ("networkDataBase64", source.network_data_base64),
         mount if source.network_data_secret_ref else None,
+        "ndata",
         ("networkdata", "networkData"),
     )
     who = documents.identity(
@@ -153,7 +156,12 @@ def _seed(
 
 
 def _document(
-    field: str, plain: tuple[str, str], encoded: tuple[str, str], mount: Path | None, keys: tuple[str, str]
+    field: str,
+    plain: tuple[str, str],
+    encoded: tuple[str, str],
+    mount: Path | None,
+    directory: str,
+    keys: tuple[str, str],
 ) -> bytes | None:
     """The one source given: inline text, inline base64, or the mounted Secret."""
     given = [bool(plain[1]), bool(encoded[1]), mount is not None]
@@ -167,7 +175,7 @@ def _document(
         except binascii.Error as error:
             raise UnsupportedField(f"{field}.{encoded[0]}", f"is not base64: {error}") from error
     elif mount is not None:
-        data = _secret(field, mount, keys)
+        data = _secret(field, (mount / directory, mount), keys)
     else:
         return None
     if len(data) > documents.LARGEST_DOCUMENT:
@@ -177,11 +185,12 @@ def _document(
     return data
 
 
-def _secret(field: str, mount: Path, keys: tuple[str, str]) -> bytes:
-    for key in keys:
-        data = _read(mount / key, documents.LARGEST_DOCUMENT + 1)
-        if data is not None:
-            return data
+def _secret(field: str, places: tuple[Path, ...], keys: tuple[str, str]) -> bytes:
+    for place in places:
+        for key in keys:
+            data = _read(place / key, documents.LARGEST_DOCUMENT + 1)
+            if data is not None:
+                return data
     raise UnsupportedField(field, f"the Secret has neither a key {keys[0]!r} nor {keys[1]!r}")
 
 

@@ -108,8 +108,11 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     if node.done():
         await node
     assert started.is_set()
-    await cluster.kubectl("create", "serviceaccount", "default")  # a controller's work, and none runs here
+    for kind, name in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
+        body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+        await cluster.kubectl("create", "-f", "-", stdin=json.dumps(body))  # else a controller's work
     yield cluster
+    await cluster.kubectl("delete", "pods", "--all", "--grace-period=0", "--timeout=20s")
     for task in (node, server):
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -125,14 +128,15 @@ async def test_pod_lives_from_create_to_delete_under_kubectl(cluster: Cluster) -
     assert " Ready " in await cluster.kubectl("get", "nodes", "--no-headers")
     lease = await cluster.kubectl("get", "lease", "-n", "kube-node-lease", "node", "-o", "name")
     assert lease.strip() == "lease.coordination.k8s.io/node"
-    command = "echo hello; while true; do sleep 0.1; done"
+    token = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    command = f"echo hello $(/bin/busybox head -c 3 {token}); while true; do sleep 0.1; done"
     spec = {"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": True}
     await cluster.kubectl("create", "-f", "-", stdin=document("p", "sh", "-c", command, **spec))
     await cluster.kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=20s")
-    assert await cluster.kubectl("logs", "p") == "hello\n"
+    assert await cluster.kubectl("logs", "p") == "hello eyJ\n"
     stamped = await cluster.kubectl("logs", "p", "--timestamps", "--tail=1")
     assert stamped.startswith("20")
-    assert stamped.endswith("Z hello\n")
+    assert stamped.endswith("Z hello eyJ\n")
     events = await cluster.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}")
     assert "Started" in events
     await cluster.kubectl("delete", "pod", "p", "--timeout=20s")

@@ -92,9 +92,10 @@ def test_user_data_comes_as_text_or_base64(settings: Settings) -> None:
     assert b"version: 2" in seed(settings, {"userData": "x", "networkData": "version: 2"})
 
 
+@pytest.mark.parametrize("directory", ["udata", "."])
 @pytest.mark.parametrize("key", ["userdata", "userData"])
-def test_user_data_comes_from_a_mounted_secret(settings: Settings, key: str) -> None:
-    mount = settings.secret_dir / "seed"
+def test_user_data_comes_from_a_mounted_secret(settings: Settings, key: str, directory: str) -> None:
+    mount = settings.secret_dir / "seed" / directory
     (mount / "..data").mkdir(parents=True)
     (mount / "..data" / key).write_text("#cloud-config secret")
     (mount / key).symlink_to(Path("..data") / key)

@@ -16,9 +16,11 @@ import yaml
 
 from edgevirt.engine.apiserver.errors import StatusError, bad_request, unsupported_media_type
 from edgevirt.engine.apiserver.objects import encode_json
+from edgevirt.engine.apiserver.protobuf import MEDIA_TYPE, read_protobuf
+from edgevirt.engine.apiserver.schema import protobuf_objects
 
 MAX_BYTES = 3 * 1024 * 1024
-ACCEPTED = ("application/json", "application/yaml")
+ACCEPTED = ("application/json", "application/yaml", MEDIA_TYPE)
 
 _decode = msgspec.json.Decoder().decode
 _GO_TYPES = {list: "array", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
@@ -133,6 +135,13 @@ def read_object(body: bytes, content_type: str, kind: str) -> tuple[dict[str, An
             document = parse_yaml(body)
         except ValueError as error:
             raise _unrecognized(kind, f"{error} ({body[:64].hex()})") from error
+    elif media == protobuf_objects.MEDIA_TYPE:
+        try:
+            document = protobuf_objects.decode(body)
+        except protobuf_objects.ProtobufError as error:
+            raise bad_request(str(error)) from error
+    elif media == MEDIA_TYPE:
+        return read_protobuf(body), []
     else:
         raise unsupported_media_type(ACCEPTED)
     if not isinstance(document, dict):
