@@ -44,7 +44,7 @@ def _write(path: Path, *parts: bytes) -> Path:
 
 
 def make_pki(directory: Path) -> Settings:
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test-ca")])
 

@@ -148,9 +148,7 @@ class Replay:
         for name in _HEADERS:
             wanted = expected.get("headers", {}).get(name)
             actual = headers.getall(name, [])
-            if wanted is not None and actual != (wanted if isinstance(wanted, list) else [wanted]):
-                found.append(Mismatch(label, f"header {name}", wanted, actual))
-            elif wanted is None and name == "Warning" and actual:
+            if (wanted is not None and actual != (wanted if isinstance(wanted, list) else [wanted])) or (wanted is None and name == "Warning" and actual):
                 found.append(Mismatch(label, f"header {name}", wanted, actual))
         if "body" in expected:
             wanted = expected["body"]

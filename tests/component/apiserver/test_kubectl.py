@@ -33,9 +33,7 @@ CRD = {
                     "status": {},
                     "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"},
                 },
-                "additionalPrinterColumns": [
-                    {"name": "Cores", "type": "integer", "jsonPath": ".spec.cores"}
-                ],
+                "additionalPrinterColumns": [{"name": "Cores", "type": "integer", "jsonPath": ".spec.cores"}],
                 "schema": {
                     "openAPIV3Schema": {
                         "type": "object",
@@ -168,7 +166,9 @@ async def test_custom_resource_is_served_listed_explained_and_cleaned_up(kubectl
     other = json.loads(await kubectl("get", "machines.v1alpha1.test.example.com", "m", "-o", "json"))
     assert other["apiVersion"] == "test.example.com/v1alpha1"
     assert "scaled" in await kubectl("scale", "machine/m", "--replicas=5")
-    await kubectl("patch", "mach", "m", "--subresource=status", "--type=merge", "-p", '{"status":{"replicas":5}}')
+    await kubectl(
+        "patch", "mach", "m", "--subresource=status", "--type=merge", "-p", '{"status":{"replicas":5}}'
+    )
     stored = json.loads(await kubectl("get", "mach", "m", "-o", "json"))
     assert (stored["spec"]["replicas"], stored["status"]["replicas"]) == (5, 5)
     machine["spec"] = {"cores": 0}
@@ -234,7 +234,7 @@ async def test_dry_run_leaves_nothing_behind(kubectl: Kubectl) -> None:
     assert code == 1
     await kubectl("create", "cm", "b", "--from-literal=x=1")
     out = await kubectl.run("diff", "-f", "-", document={**config_map(x="2"), "metadata": {"name": "b"}})
-    assert "+  x: \"2\"" in out[1]
+    assert '+  x: "2"' in out[1]
 
 
 async def test_typed_commands_that_send_protobuf_are_understood(kubectl: Kubectl) -> None:

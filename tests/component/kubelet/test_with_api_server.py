@@ -109,7 +109,9 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         await node
     assert started.is_set()
     for kind, name in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
-        body = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+        if kind == "ConfigMap":
+            body["data"] = {"ca.crt": "none"}
         await cluster.kubectl("create", "-f", "-", stdin=json.dumps(body))  # else a controller's work
     yield cluster
     await cluster.kubectl("delete", "pods", "--all", "--grace-period=0", "--timeout=20s")
@@ -130,7 +132,7 @@ async def test_pod_lives_from_create_to_delete_under_kubectl(cluster: Cluster) -
     assert lease.strip() == "lease.coordination.k8s.io/node"
     token = "/var/run/secrets/kubernetes.io/serviceaccount/token"
     command = f"echo hello $(/bin/busybox head -c 3 {token}); while true; do sleep 0.1; done"
-    spec = {"terminationGracePeriodSeconds": 0, "automountServiceAccountToken": True}
+    spec = {"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": True}
     await cluster.kubectl("create", "-f", "-", stdin=document("p", "sh", "-c", command, **spec))
     await cluster.kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=20s")
     assert await cluster.kubectl("logs", "p") == "hello eyJ\n"

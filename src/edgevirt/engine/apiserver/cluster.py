@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import (
-    StatusError,
     already_exists,
     insufficient_storage,
     internal,
@@ -164,6 +163,3 @@ def api_errors(resource: ServedResource, name: str) -> Iterator[None]:
 
 def rfc3339(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-__all__ = ["Cluster", "Seams", "StatusError", "api_errors", "rfc3339", "storage_prefix"]

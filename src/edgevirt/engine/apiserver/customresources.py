@@ -120,11 +120,8 @@ class CustomResources:
         plural = names["plural"]
         wanted = {plural, names.get("singular") or names["kind"].lower(), *(names.get("shortNames") or ())}
         for resource in self._cluster.registry.list():
-            if (
-                resource.group != group
-                or resource.plural == plural
-                and f"{plural}.{group}" == name
-                and resource.custom
+            if resource.group != group or (
+                resource.plural == plural and f"{plural}.{group}" == name and resource.custom
             ):
                 continue
             taken = {resource.plural, resource.singular, *resource.short_names} & wanted

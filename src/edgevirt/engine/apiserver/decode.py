@@ -22,7 +22,8 @@ def decode_object(
     obj, duplicates = read_object(body, content_type, resource.kind)
     if resource.custom and not obj.get("kind"):
         raise bad_request(
-            f"the object provided is unrecognized (must be of type {resource.kind}): Object 'Kind' is missing in "
+            f"the object provided is unrecognized (must be of type {resource.kind}): Object "
+            f"'Kind' is missing in "
             f"'{body[:256].decode('utf-8', 'replace')}'"
         )
     kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version

@@ -29,7 +29,8 @@ _ORPHAN = "orphan"
 _FOREGROUND = "foregroundDeletion"
 _ATTEMPTS = 8
 _NAMESPACE_ENDING = (
-    "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will "
+    "The system is ensuring all content is removed from this namespace.  Upon completion, this "
+    "namespace will "
     "automatically be purged by the system."
 )
 
@@ -226,7 +227,8 @@ def _check_preconditions(resource: ServedResource, obj: Json, options: DeleteOpt
             resource,
             name,
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
-            f"ResourceVersion in record ({metadata.get('resourceVersion')}). The object might have been modified",
+            f"ResourceVersion in record ({metadata.get('resourceVersion')}). The object might "
+            f"have been modified",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from edgevirt.engine.apiserver.cluster import Cluster, storage_prefix
+from edgevirt.engine.apiserver.cluster import Cluster, rfc3339, storage_prefix
 from edgevirt.engine.apiserver.objects import decode
 from edgevirt.engine.apiserver.write import stamped
 from edgevirt.engine.store.errors import StoreError
@@ -22,7 +22,7 @@ async def expire_events(cluster: Cluster) -> None:
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
         dated = sorted(((_time_of(decode(record)), record) for record in collection.scan()), key=_by_time)
-        oldest_kept = _text_time(cluster.clock() - EVENT_SECONDS)
+        oldest_kept = rfc3339(cluster.clock() - EVENT_SECONDS)
         surplus = len(dated) - _MOST_EVENTS
         for position, (when, record) in enumerate(dated):
             if when > oldest_kept and position >= surplus:
@@ -48,9 +48,3 @@ def _time_of(event: dict[str, Any]) -> str:
         or event["metadata"].get("creationTimestamp")
         or ""
     )
-
-
-def _text_time(seconds: float) -> str:
-    from edgevirt.engine.apiserver.cluster import rfc3339
-
-    return rfc3339(seconds)

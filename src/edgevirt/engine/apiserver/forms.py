@@ -28,7 +28,7 @@ class Answers:
         self._cluster = cluster
 
     def _now(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(self._cluster.clock(), datetime.timezone.utc)
+        return datetime.datetime.fromtimestamp(self._cluster.clock(), datetime.UTC)
 
     def object(
         self,

@@ -6,7 +6,6 @@ before, as pods/log or pods/exec.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -109,7 +108,7 @@ class Kubelets:
                     await response.write(chunk)
                 await response.write_eof()
                 return response
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             if raw.transport is None or raw.transport.is_closing():
                 raise ConnectionResetError("the client left") from error
             raise internal(f"Get {url!r}: {error}") from error

@@ -99,7 +99,8 @@ def read_entries(metadata: dict[str, Any]) -> list[Entry]:
         operation = raw.get("operation", "")
         if operation not in ("Apply", "Update") or not isinstance(fields, dict):
             raise bad_request(
-                "metadata.managedFields: each entry needs operation Apply or Update, fieldsType FieldsV1 and fieldsV1"
+                "metadata.managedFields: each entry needs operation Apply or Update, fieldsType "
+                "FieldsV1 and fieldsV1"
             )
         manager = Manager(
             raw.get("manager", ""), operation, raw.get("apiVersion", ""), raw.get("subresource", "")

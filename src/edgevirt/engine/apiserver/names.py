@@ -42,8 +42,10 @@ def subdomain_faults(value: str) -> list[str]:
         faults.append("must be no more than 253 characters")
     if not _subdomain.fullmatch(value):
         faults.append(
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and "
-            "must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
+            "'-' or '.', and "
+            "must start and end with an alphanumeric character (e.g. 'example.com', regex used "
+            "for validation is "
             "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
         )
     return faults
@@ -56,8 +58,10 @@ def label_faults(value: str) -> list[str]:
         faults.append("must be no more than 63 characters")
     if not _label.fullmatch(value):
         faults.append(
-            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
-            "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or "
+            "'-', and must start "
+            "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
+            "for validation is "
             f"'{_DNS_LABEL}')"
         )
     return faults
@@ -70,8 +74,10 @@ def dns1035_faults(value: str) -> list[str]:
         faults.append("must be no more than 63 characters")
     if not _dns1035.fullmatch(value):
         faults.append(
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-            "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start "
+            "with an alphabetic "
+            "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+            "regex used for "
             f"validation is '{_DNS1035}')"
         )
     return faults
@@ -90,8 +96,10 @@ def label_key_faults(key: str) -> tuple[str, ...]:
     parts = key.split("/")
     if len(parts) > 2:
         return (
-            "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
-            "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+            "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and "
+            "must start and end with "
+            "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used "
+            "for validation is "
             f"'{_QUALIFIED}') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')",
         )
     faults: list[str] = []
@@ -107,8 +115,10 @@ def label_key_faults(key: str) -> tuple[str, ...]:
         faults.append("name part must be no more than 63 characters")
     if not _qualified.fullmatch(name):
         faults.append(
-            "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
-            "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+            "name part must consist of alphanumeric characters, '-', '_' or '.', and must start "
+            "and end with an "
+            "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used "
+            "for validation is "
             f"'{_QUALIFIED}')"
         )
     return tuple(faults)
@@ -121,8 +131,10 @@ def label_value_faults(value: str) -> tuple[str, ...]:
         faults.append("must be no more than 63 characters")
     if not _label_value.fullmatch(value):
         faults.append(
-            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
-            "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', "
+            "'_' or '.', and must "
+            "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
+            "'12345', regex used "
             f"for validation is '{_LABEL_VALUE}')"
         )
     return tuple(faults)

@@ -127,7 +127,8 @@ def delete_options(query: Any, body: dict[str, Any]) -> DeleteOptions:
         causes.append(
             Cause(
                 "FieldValueInvalid",
-                f"Invalid value: {quoted(policy)}: orphanDependents and deletionPropagation cannot be both set",
+                f"Invalid value: {quoted(policy)}: orphanDependents and deletionPropagation "
+                f"cannot be both set",
                 "propagationPolicy",
             )
         )

@@ -39,7 +39,7 @@ from edgevirt.engine.apiserver.forms import Answers, refuse, respond
 from edgevirt.engine.apiserver.kubelet import Kubelets
 from edgevirt.engine.apiserver.negotiation import JSON, negotiate
 from edgevirt.engine.apiserver.nonresource import NonResource
-from edgevirt.engine.apiserver.objects import encode_json
+from edgevirt.engine.apiserver.objects import decode_json, encode_json
 from edgevirt.engine.apiserver.options import (
     DeleteOptions,
     WriteOptions,
@@ -53,7 +53,6 @@ from edgevirt.engine.apiserver.patch import (
     JSON_PATCH,
     MERGE_PATCH,
     STRATEGIC_PATCH,
-    invalid_patch,
     json_patch,
     merge_patch,
 )
@@ -281,8 +280,6 @@ class Rest:
                 encoded = encode_json(obj)
                 return obj
             # A second attempt: the first one may have changed what was sent.
-            from edgevirt.engine.apiserver.objects import decode_json
-
             again: Json = decode_json(encoded)
             return again
 
@@ -303,7 +300,8 @@ class Rest:
         patch = read_patch(body)
         if media != JSON_PATCH and not isinstance(patch, dict):
             raise bad_request(
-                "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+                "error decoding patch: json: cannot unmarshal array into Go value of type "
+                "map[string]interface {}"
             )
         return await self._writes.update(request, self._patcher(request, media, patch), patch=True), False
 
@@ -466,6 +464,12 @@ async def read_body(raw: web.BaseRequest) -> bytes:
     length = raw.content_length
     if length is not None and length > MAX_BYTES:
         raise request_entity_too_large(MAX_BYTES)
+    if raw.content.is_eof():
+        # The usual case: a small body came with its head.
+        body = raw.content.read_nowait()
+        if len(body) > MAX_BYTES:
+            raise request_entity_too_large(MAX_BYTES)
+        return body
     chunks: list[bytes] = []
     size = 0
     try:
@@ -537,10 +541,5 @@ def check_applied(request: Request, config: Json) -> None:
     if unknown:
         listed = ", ".join(f".{path}: field not declared in schema" for path in unknown)
         if len(unknown) > 1:
-            listed = f"errors:\n  " + "\n  ".join(
-                f".{path}: field not declared in schema" for path in unknown
-            )
+            listed = "errors:\n  " + "\n  ".join(f".{path}: field not declared in schema" for path in unknown)
         raise unclassified(f"failed to create typed patch object ({subject}): {listed}")
-
-
-__all__ = ["Rest", "invalid_patch", "read_body"]

@@ -21,7 +21,6 @@ from edgevirt.engine.apiserver.cluster import Cluster, Seams
 from edgevirt.engine.apiserver.customresources import CustomResources
 from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.discovery import Discovery, ExternalGroupVersion
-from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.expiry import expire_events
 from edgevirt.engine.apiserver.kubelet import Kubelets
 from edgevirt.engine.apiserver.nonresource import KUBERNETES_VERSION, NonResource
@@ -286,6 +285,3 @@ def _build() -> str:
         return importlib.metadata.version("edgevirt")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
-
-
-__all__ = ["ApiServer", "Settings", "StatusError", "run", "server_context"]

@@ -92,7 +92,8 @@ def _merge_list(node: SchemaNode, current: list[Any], patch: list[Any]) -> list[
             raise bad_request(f"expected an object with the merge key {key!r} in a list, got {item!r}")
         if key not in item:
             raise unclassified(
-                f"map: map[{' '.join(f'{n}:{v}' for n, v in item.items())}] does not contain declared merge key: {key}"
+                f"map: map[{' '.join(f'{n}:{v}' for n, v in item.items())}] does not contain "
+                f"declared merge key: {key}"
             )
         position = next(
             (i for i, have in enumerate(result) if isinstance(have, dict) and have.get(key) == item[key]),

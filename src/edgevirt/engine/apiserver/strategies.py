@@ -90,7 +90,8 @@ def _key_faults(field: str, key: str) -> list[Cause]:
             invalid_value(
                 field,
                 key,
-                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
+                "(e.g. 'key.name',  or "
                 "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
             )
         )
@@ -322,7 +323,8 @@ class Services(Plain):
             causes.append(
                 Cause(
                     "FieldValueNotSupported",
-                    f"Unsupported value: {shown(kind)}: this server does not forward ports of services; supported "
+                    f"Unsupported value: {shown(kind)}: this server does not forward ports of "
+                    f"services; supported "
                     'values: "ClusterIP", "ExternalName"',
                     "spec.type",
                 )
@@ -335,7 +337,8 @@ class Services(Plain):
                     invalid_value(
                         "spec.clusterIP",
                         address,
-                        "this server hands out no cluster addresses: use None (headless), or leave it out for a "
+                        "this server hands out no cluster addresses: use None (headless), or "
+                        "leave it out for a "
                         "service whose endpoints are reached directly",
                     )
                 )
@@ -367,7 +370,8 @@ class Claims(WithStatus):
                 causes.append(
                     _forbidden(
                         "spec",
-                        "spec is immutable after creation except resources.requests and volumeAttributesClassName "
+                        "spec is immutable after creation except resources.requests and "
+                        "volumeAttributesClassName "
                         "for bound claims",
                     )
                 )

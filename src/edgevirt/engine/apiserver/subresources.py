@@ -94,7 +94,8 @@ class Subresources:
             raise StatusError(
                 500,
                 "InternalError",
-                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource "
+                "does not support.",
             )
         for budget in matching:
             await self._take_disruption(request, budgets, budget, pod["metadata"]["name"])
@@ -120,7 +121,8 @@ class Subresources:
                 )
             if status.get("disruptionsAllowed", 0) <= 0:
                 text = (
-                    f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has "
+                    f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} "
+                    f"healthy pods and has "
                     f"{status.get('currentHealthy', 0)} currently"
                 )
                 raise too_many_requests(_BUDGET_TEXT, 0, [Cause("DisruptionBudget", text)])
@@ -216,7 +218,8 @@ def _binding_refusal(name: str, pod: Json, node: str, metadata: Json) -> StatusE
         return conflict(
             "pods/binding",
             name,
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {pod['metadata'].get('uid')}",
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: "
+            f"{pod['metadata'].get('uid')}",
         )
     if pod["metadata"].get("deletionTimestamp"):
         return conflict("pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host")

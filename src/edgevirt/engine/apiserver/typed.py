@@ -13,7 +13,7 @@ from typing import Any
 from edgevirt.engine.apiserver.errors import StatusError, unclassified
 from edgevirt.engine.apiserver.fieldset import Fields, children, insert, is_member
 from edgevirt.engine.apiserver.objects import encode_json
-from edgevirt.engine.apiserver.schema import ATOMIC, OPEN_MAP, SCALAR, SchemaNode
+from edgevirt.engine.apiserver.schema import OPEN_MAP, SCALAR, SchemaNode
 
 ABSENT: Any = object()
 """Stands for "there is no value", unlike null."""
@@ -323,18 +323,3 @@ def with_named_fields(node: SchemaNode, fields: Fields) -> Fields:
         deeper = with_named_fields(inner, below)
         insert(result, element, is_member(below) or named, deeper)
     return result
-
-
-__all__ = [
-    "ABSENT",
-    "ATOMIC",
-    "Difference",
-    "check_unique",
-    "compare",
-    "elements",
-    "field_set",
-    "item_element",
-    "merge",
-    "remove",
-    "with_named_fields",
-]

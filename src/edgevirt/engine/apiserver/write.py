@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +32,7 @@ from edgevirt.engine.apiserver.errors import (
     unclassified,
 )
 from edgevirt.engine.apiserver.fieldset import Fields
+from edgevirt.engine.apiserver.identifiers import new_uid
 from edgevirt.engine.apiserver.managedfields import Manager, Scope
 from edgevirt.engine.apiserver.names import generate_name, invalid_value, metadata_faults
 from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, metadata_of
@@ -98,7 +98,7 @@ class Writes:
         self._check_namespace(request, metadata)
         for system in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
             metadata.pop(system, None)
-        metadata["uid"] = str(uuid.uuid4())
+        metadata["uid"] = new_uid()
         metadata["creationTimestamp"] = cluster.now()
         if resource.generation or resource.custom:
             metadata["generation"] = 1

@@ -87,7 +87,11 @@ async def _environment(services: Services, launch: Launch, image: Image) -> dict
     own = await environment.resolve(
         launch.pod, launch.container, launch.references, services.node, launch.addresses
     )
-    return {"HOSTNAME": hosts.hostname(launch.pod), **dict(image.config.env), **own}
+    result = {"HOSTNAME": hosts.hostname(launch.pod), **dict(image.config.env)}
+    host, _, port = services.settings.api_address.rpartition(":")
+    if host:
+        result |= {"KUBERNETES_SERVICE_HOST": host.strip("[]"), "KUBERNETES_SERVICE_PORT": port}
+    return {**result, **own}
 
 
 def _prepare(

@@ -223,8 +223,10 @@ async def run(settings: Settings, started: asyncio.Event, devices: DeviceRegistr
                 ready = asyncio.Event()
                 current = {pod.metadata.uid: pod for pod in informer.items()}
                 tasks.create_task(pods.run(ready, current))
-                informer.add_handler(_Gate(pods, ready).see)
+                gate = _Gate(pods)
+                informer.add_handler(gate.see)
                 await ready.wait()
+                gate.open()
                 tasks.create_task(reporter.run())
                 await serve(settings, pods, tasks)
                 started.set()
@@ -233,16 +235,19 @@ async def run(settings: Settings, started: asyncio.Event, devices: DeviceRegistr
 class _Gate:
     """Holds the informer's news back until recovery knows which pods run already."""
 
-    def __init__(self, pods: Pods, ready: asyncio.Event) -> None:
+    def __init__(self, pods: Pods) -> None:
         self._pods = pods
-        self._ready = ready
+        self._open = False
         self._early: list[tuple[Pod | None, Pod | None]] = []
 
-    def see(self, old: Pod | None, new: Pod | None) -> None:
-        if not self._ready.is_set():
-            self._early.append((old, new))
-            return
+    def open(self) -> None:
+        self._open = True
         for change in self._early:
             self._pods.see(*change)
         self._early.clear()
-        self._pods.see(old, new)
+
+    def see(self, old: Pod | None, new: Pod | None) -> None:
+        if self._open:
+            self._pods.see(old, new)
+        else:
+            self._early.append((old, new))

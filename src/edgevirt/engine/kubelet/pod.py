@@ -27,7 +27,7 @@ from edgevirt.engine.kubelet.fields import UnknownField
 from edgevirt.engine.kubelet.oom import OomWatch
 from edgevirt.engine.kubelet.plan import Seen, State
 from edgevirt.engine.kubelet.processes import Process, boot_id
-from edgevirt.engine.kubelet.references import MissingReference, References
+from edgevirt.engine.kubelet.references import MissingReference, References, Token
 from edgevirt.engine.kubelet.resources import of_container
 from edgevirt.engine.kubelet.runtime import Attempt, StartFailed
 from edgevirt.engine.kubelet.services import Services
@@ -91,6 +91,7 @@ class PodWorker:
         self._published: dict[str, Any] | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._spent: dict[str, float] = {}
+        self._tokens: dict[tuple[str, int], Token] = {}
 
     # -- from outside
 
@@ -345,7 +346,7 @@ class PodWorker:
                 live.waiting = ("ImagePullBackOff", live.waiting[1])
 
     def _context(self) -> prepare.PodContext:
-        references = References(self._services.api, self.pod)
+        references = References(self._services.api, self.pod, self._tokens)
         return prepare.PodContext(
             self.pod, self._directory, references, self._services.node, self.record.addresses
         )

@@ -56,7 +56,11 @@ class Token:
 class References:
     """Fetches what `pod` names, in its namespace; answers are kept for the life of this object."""
 
-    def __init__(self, source: ObjectSource, pod: core.Pod) -> None:
+    def __init__(
+        self, source: ObjectSource, pod: core.Pod, tokens: dict[tuple[str, int], Token] | None = None
+    ) -> None:
+        """`tokens` is kept by the caller between preparations: a token is asked for anew when it is due."""
+        self._tokens = {} if tokens is None else tokens
         self._source = source
         self._pod = pod
         self._tasks: dict[tuple[str, str], asyncio.Future[Any]] = {}
@@ -76,9 +80,14 @@ class References:
 
     async def token(self, audience: str, expiration_seconds: int) -> Token:
         """A token of the pod's service account, bound to the pod."""
-        return await self._once(
-            (f"token {audience}", str(expiration_seconds)), lambda: self._token(audience, expiration_seconds)
-        )
+        key = (audience, expiration_seconds)
+        known = self._tokens.get(key)
+        if known is None or known.refresh_at <= datetime.datetime.now(datetime.UTC).timestamp():
+            self._tokens[key] = known = await self._once(
+                (f"token {audience}", str(expiration_seconds)),
+                lambda: self._token(audience, expiration_seconds),
+            )
+        return known
 
     async def pull_secrets(self) -> tuple[dict[str, Any], ...]:
         """Registry credentials of the pod and its service account. Missing secrets are skipped."""

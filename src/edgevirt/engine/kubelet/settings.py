@@ -32,7 +32,8 @@ class Settings:
     `root_dir` keeps pods and images over a reboot, `run_dir` is on a tmpfs. `certificate`, `key` and
     `client_ca` are the files of the kubelet's own server. A client must present a certificate of `client_ca`
     that was issued for a role (`edgevirt://<role>/`) in `api_roles`, or whose common name is in
-    `api_clients`. Sizes in bytes, times in seconds.
+    `api_clients`. `api_address` ("host:port") is where containers reach the API server: it is told to them
+    in KUBERNETES_SERVICE_HOST and _PORT. Sizes in bytes, times in seconds.
     """
 
     kubeconfig: Path
@@ -53,6 +54,7 @@ class Settings:
     images_dir: Path | None = None
     insecure_registries: frozenset[str] = frozenset()
     node_labels: tuple[tuple[str, str], ...] = ()
+    api_address: str = ""
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     reserved_memory: int = 256 << 20

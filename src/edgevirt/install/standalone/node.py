@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from edgevirt.engine import kubelet
-from edgevirt.install.standalone import config, host_image, identities
+from edgevirt.install.standalone import capabilities, config, host_image, identities
 from edgevirt.install.standalone.control_plane import LOOPBACK, first_error, start
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.install.standalone.logging_setup import configure
@@ -59,11 +59,14 @@ async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) ->
         await start(
             group, "kubelet", lambda ready: kubelet.run(_kubelet(layout, settings, issued), ready, devices)
         )
+        # While virt-handler proves or disproves KVM there is time for this.
+        warming = group.create_task(asyncio.to_thread(capabilities.warm, layout))
         await start(
             group,
             "virt-handler",
             lambda ready: virt_handler.run(_virt_handler(layout, settings, issued), ready, devices),
         )
+        await warming
         freeze_heap()
         reporter.ready()
         log.info("node is ready")
