@@ -145,8 +145,10 @@ class SyncRequest(Struct):
     use_kvm: bool = False  # the node's proven verdict
 
 
-class Hello(Struct):
-    version: int = PROTOCOL_VERSION
+class Hello(Struct, omit_defaults=False):
+    """Always carries its version on the wire; one without a version is the first."""
+
+    version: int = 1
     launcher: str = ""  # software version
 
 
@@ -165,7 +167,7 @@ class Error(Struct):
 
 class Response(Struct):
     id: int
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"null"))
     error: Error | None = None
 
 

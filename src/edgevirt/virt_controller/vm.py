@@ -27,9 +27,9 @@ from edgevirt.kube.events import EventRecorder
 from edgevirt.kube.informer import Informer
 from edgevirt.kube.objects import split_key
 from edgevirt.kube.ownership import controller_of, is_controlled_by
+from edgevirt.kube.status_patch import status_patch
 from edgevirt.virt_controller.run_strategy import Wish, phase_of
 from edgevirt.virt_controller.start_backoff import Crashes, count_crash
-from edgevirt.virt_controller.status_patch import status_patch
 from edgevirt.virt_controller.vm_plan import (
     Observed,
     SyncError,
@@ -114,7 +114,7 @@ class VMController:
             # The change is in the cache already: one status write tells both the wish and its outcome.
             decided = plan(await self._observe(vm, vmi))
         if decided.status is not None:
-            patch = status_patch(vm.status, decided.status, vm.metadata.resource_version)
+            patch = status_patch(vm.metadata, vm.status, decided.status)
             if patch is not None:
                 written = await self._client.patch(
                     VIRTUAL_MACHINES, name, patch, namespace=namespace, subresource="status"

@@ -24,8 +24,8 @@ from edgevirt.kube.events import EventRecorder
 from edgevirt.kube.informer import Informer
 from edgevirt.kube.objects import split_key
 from edgevirt.kube.ownership import controller_of
+from edgevirt.kube.status_patch import status_patch
 from edgevirt.virt_controller.launcher_pod import LauncherSettings, render
-from edgevirt.virt_controller.status_patch import status_patch
 from edgevirt.virt_controller.vmi_plan import Observed, PodAction, SyncError, VMIPlan, plan
 
 log = logging.getLogger("edgevirt.virt_controller.vmi")
@@ -137,7 +137,7 @@ class VMIController:
     async def _write(self, vmi: VirtualMachineInstance, decided: VMIPlan) -> None:
         patch: dict[str, Any] | None = None
         if decided.status is not None:
-            patch = status_patch(vmi.status, decided.status, vmi.metadata.resource_version)
+            patch = status_patch(vmi.metadata, vmi.status, decided.status)
         if decided.node_label and vmi.metadata.labels.get(labels.NODE_NAME) != decided.node_label:
             patch = patch or {"metadata": {"resourceVersion": vmi.metadata.resource_version}}
             patch["metadata"]["labels"] = {labels.NODE_NAME: decided.node_label}

@@ -21,8 +21,11 @@ from edgevirt.api.launcher import (
     DomainStatus,
     Error,
     Event,
+    Frame,
+    Hello,
     Method,
     Request,
+    Response,
     SyncRequest,
 )
 
@@ -31,26 +34,6 @@ DecodedT = TypeVar("DecodedT")
 _LENGTH = 4
 _STATUS_METHODS = frozenset({Method.SUBSCRIBE, Method.SYNC, Method.GET_DOMAIN})
 _statuses = msgspec.json.Decoder(DomainStatus)
-
-
-class _Hello(msgspec.Struct, frozen=True, rename="camel"):
-    """`api.launcher.Hello` with the version always on the wire; one that was left out means the first."""
-
-    version: int = 1
-    launcher: str = ""
-
-
-class _Response(msgspec.Struct, frozen=True):
-    """`api.launcher.Response` for decoding: msgspec can't decode a union of Raw and None."""
-
-    id: int
-    result: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
-    error: Error | None = None
-
-
-class _Frame(msgspec.Struct, frozen=True):
-    response: _Response | None = None
-    event: Event | None = None
 
 
 class LauncherUnavailable(Exception):
@@ -78,8 +61,8 @@ class LauncherRefused(Exception):
         return self.reason == "Invalid"
 
 
-_frames = msgspec.json.Decoder(_Frame)
-_hellos = msgspec.json.Decoder(_Hello)
+_frames = msgspec.json.Decoder(Frame)
+_hellos = msgspec.json.Decoder(Hello)
 
 StatusCallback = Callable[[DomainStatus], None]
 EventCallback = Callable[[Event], None]
@@ -120,11 +103,9 @@ class LauncherClient:
             self._fail_pending(self._broken or LauncherUnavailable("the connection was closed"))
             self._writer.close()
 
-    async def hello(self, timeout: float) -> _Hello:
+    async def hello(self, timeout: float) -> Hello:
         """Exchange versions. Raises IncompatibleLauncher if the launcher's is not ours."""
-        answer = _decode(
-            _hellos, await self._request(Method.HELLO, _Hello(version=PROTOCOL_VERSION), timeout)
-        )
+        answer = _decode(_hellos, await self._request(Method.HELLO, Hello(version=PROTOCOL_VERSION), timeout))
         if answer.version != PROTOCOL_VERSION:
             raise IncompatibleLauncher(
                 f"the launcher speaks protocol version {answer.version}, this node agent {PROTOCOL_VERSION}"
@@ -173,13 +154,13 @@ class LauncherClient:
         finally:
             self._pending.pop(number, None)
 
-    async def _read_frame(self, reader: asyncio.StreamReader) -> _Frame:
+    async def _read_frame(self, reader: asyncio.StreamReader) -> Frame:
         length = int.from_bytes(await reader.readexactly(_LENGTH), "big")
         if length > MAX_FRAME:
             raise ProtocolViolation(f"the launcher announced a frame of {length} bytes")
         return _decode(_frames, await reader.readexactly(length))
 
-    def _receive(self, frame: _Frame) -> None:
+    def _receive(self, frame: Frame) -> None:
         if frame.response is not None and frame.event is None:
             self._settle(frame.response)
         elif frame.event is not None and frame.response is None:
@@ -190,7 +171,7 @@ class LauncherClient:
         else:
             raise ProtocolViolation("the launcher sent a frame that is neither response nor event")
 
-    def _settle(self, response: _Response) -> None:
+    def _settle(self, response: Response) -> None:
         if not 0 < response.id <= self._last_id:
             raise ProtocolViolation(f"the launcher answered request {response.id}, which was never made")
         pending = self._pending.pop(response.id, None)

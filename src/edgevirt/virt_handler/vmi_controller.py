@@ -25,6 +25,7 @@ from edgevirt.kube.errors import NotFound
 from edgevirt.kube.events import EventRecorder
 from edgevirt.kube.informer import Informer
 from edgevirt.kube.objects import key_text, split_key
+from edgevirt.kube.status_patch import status_patch
 from edgevirt.network import resolver
 from edgevirt.network.binding import UnsupportedBinding
 from edgevirt.network.links import LinkError
@@ -251,7 +252,7 @@ class VMIController:
     ) -> float | None:
         """Write what changed, if anything; seconds after which to try again if it must wait."""
         wanted = vmi_status.compose(vmi, self._facts(tracked, decision))
-        patch = vmi_status.merge_patch(vmi, wanted)
+        patch = status_patch(vmi.metadata, vmi.status, wanted)
         if patch is None:
             return None
         now = self._clock.monotonic()

@@ -92,30 +92,6 @@ def compose(vmi: VirtualMachineInstance, facts: Facts) -> VirtualMachineInstance
     return msgspec.structs.replace(old, **changes)
 
 
-def merge_patch(vmi: VirtualMachineInstance, wanted: VirtualMachineInstanceStatus) -> dict[str, Any] | None:
-    """A JSON merge patch that turns the status of `vmi` into `wanted`; None if it is that already."""
-    old = msgspec.to_builtins(vmi.status) if vmi.status is not None else {}
-    new = msgspec.to_builtins(wanted)
-    changed = _difference(old, new)
-    if not changed:
-        return None
-    precondition = {"uid": vmi.metadata.uid, "resourceVersion": vmi.metadata.resource_version}
-    return {"metadata": precondition, "status": changed}
-
-
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """What to merge into `old` to get `new`: what is gone becomes null, lists are replaced whole."""
-    changed: dict[str, Any] = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(before, dict) and isinstance(value, dict):
-            if inner := _difference(before, value):
-                changed[key] = inner
-        elif before != value:
-            changed[key] = value
-    return changed
-
-
 def only_guest_data(vmi: VirtualMachineInstance, wanted: VirtualMachineInstanceStatus) -> bool:
     """Whether `wanted` brings nothing new but what the guest's agent reports, and so may wait a little."""
     old = vmi.status or VirtualMachineInstanceStatus()

@@ -193,7 +193,7 @@ class Server:
         peer = _decode(params, Hello)
         if peer.version != PROTOCOL_VERSION:
             _log.warning("virt-handler speaks another version", extra={"version": peer.version})
-        return Hello(launcher=SOFTWARE)
+        return Hello(version=PROTOCOL_VERSION, launcher=SOFTWARE)
 
     async def _ping(self, _params: msgspec.Raw) -> None:
         return None

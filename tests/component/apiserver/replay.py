@@ -148,7 +148,8 @@ class Replay:
         for name in _HEADERS:
             wanted = expected.get("headers", {}).get(name)
             actual = headers.getall(name, [])
-            if (wanted is not None and actual != (wanted if isinstance(wanted, list) else [wanted])) or (wanted is None and name == "Warning" and actual):
+            listed = wanted if isinstance(wanted, list) else [wanted]
+            if actual != listed if wanted is not None else name == "Warning" and actual:
                 found.append(Mismatch(label, f"header {name}", wanted, actual))
         if "body" in expected:
             wanted = expected["body"]

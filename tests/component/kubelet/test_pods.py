@@ -26,6 +26,21 @@ async def output(node: Node, pod: Any, container: str = "main", **query: Any) ->
     return b"".join(chunks).decode()
 
 
+async def said(node: Node, pod: Any, text: str) -> None:
+    """Wait until the container has written `text`."""
+    worker = node.pods.get("default", pod.metadata.name)
+    assert isinstance(worker, PodWorker)
+    found = worker.log_of("main")
+    assert found
+    seen = b""
+    async with asyncio.timeout(20):
+        async for chunk in logs.read(found[0], logs.LogQuery(follow=True), found[1]):
+            seen += chunk
+            if text.encode() in seen:
+                return
+    raise AssertionError(f"the container ended without saying {text!r}: {seen!r}")
+
+
 async def test_pod_runs_gets_an_address_and_leaves_nothing(node: Node) -> None:
     pod = node.api.add(manifest("one", "sleep", "1000"))
     await node.api.until(lambda: node.api.phase(pod) == "Running")
@@ -189,9 +204,10 @@ async def test_crashing_container_is_restarted_then_backed_off(node: Node) -> No
 
 
 async def test_deletion_gives_the_container_its_grace(node: Node) -> None:
-    command = "trap 'exit 3' TERM; while true; do sleep 0.05; done"
+    command = "trap 'exit 3' TERM; echo up; while true; do sleep 0.05; done"
     pod = node.api.add(manifest("polite", "sh", "-c", command))
     await node.api.until(lambda: node.api.phase(pod) == "Running")
+    await said(node, pod, "up")
     begun = time.monotonic()
     node.api.ask_deletion(pod, 20)
     await node.api.gone(pod)
@@ -209,10 +225,11 @@ async def test_forced_deletion_cuts_the_grace_short(node: Node) -> None:
 
 
 async def test_restarted_kubelet_takes_over_and_learns_the_exit_code(node: Node) -> None:
-    command = "trap 'exit 9' TERM; while true; do sleep 0.05; done"
+    command = "trap 'exit 9' TERM; echo up; while true; do sleep 0.05; done"
     pod = node.api.add(manifest("lives", "sh", "-c", command))
     await node.api.until(lambda: node.api.phase(pod) == "Running")
     before = node.api.status(pod).container_statuses[0]
+    await said(node, pod, "up")
     await node.restart()
     worker = node.pods.get("default", "lives")
     assert isinstance(worker, PodWorker)

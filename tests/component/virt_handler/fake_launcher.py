@@ -106,7 +106,7 @@ class FakeLauncher:
         if request.method is Method.SYNC:
             self.on_sync()
         if request.method is Method.HELLO:
-            return Response(id=request.id, result=_raw({"version": self.version, **_plain(Hello())}))
+            return Response(id=request.id, result=_raw(Hello(version=self.version)))
         if request.method in (Method.SUBSCRIBE, Method.SYNC, Method.GET_DOMAIN):
             return Response(id=request.id, result=_raw(self.status))
         return Response(id=request.id)

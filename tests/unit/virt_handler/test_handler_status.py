@@ -17,6 +17,7 @@ from edgevirt.api.launcher import (
     GuestOSInfo,
     StateReason,
 )
+from edgevirt.kube.status_patch import status_patch
 from edgevirt.virt_handler import guest_data, identity, migratability, vmi_status
 from edgevirt.virt_handler.vmi_status import Emulation, Facts
 
@@ -68,7 +69,7 @@ def make_vmi(
 
 
 def patch_of(vmi: VirtualMachineInstance, facts: Facts) -> dict[str, Any] | None:
-    return on_the_wire(vmi_status.merge_patch(vmi, vmi_status.compose(vmi, facts)))
+    return on_the_wire(status_patch(vmi.metadata, vmi.status, vmi_status.compose(vmi, facts)))
 
 
 def on_the_wire(patch: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -158,7 +159,7 @@ def test_the_agent_brings_addresses_and_the_system_in_one_write() -> None:
     )
     vmi = settled(running())
     wanted = vmi_status.compose(vmi, running(domain=domain))
-    patch = on_the_wire(vmi_status.merge_patch(vmi, wanted))
+    patch = on_the_wire(status_patch(vmi.metadata, vmi.status, wanted))
     assert patch is not None
     assert set(patch["status"]) == {"conditions", "interfaces", "guestOSInfo"}
     assert vmi_status.only_guest_data(vmi, wanted)
@@ -185,7 +186,7 @@ def test_a_pause_is_told_at_once(reason: StateReason, expected: str) -> None:
     paused = msgspec.structs.replace(RUNNING, state=DomainState.PAUSED, reason=reason)
     vmi = settled(running())
     wanted = vmi_status.compose(vmi, running(domain=paused))
-    assert conditions_of(vmi_status.merge_patch(vmi, wanted))["Paused"]["reason"] == expected
+    assert conditions_of(status_patch(vmi.metadata, vmi.status, wanted))["Paused"]["reason"] == expected
     assert not vmi_status.only_guest_data(vmi, wanted)
 
 

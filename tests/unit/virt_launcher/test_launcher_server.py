@@ -107,7 +107,7 @@ async def test_answers_carry_the_id_of_their_request(short_dir: Path) -> None:
         peer.send(7, "Ping")
         assert await peer.frame() == {"response": {"id": 7, "result": None}}
         peer.send(8, "Hello", {"version": 1})
-        assert await peer.frame() == {"response": {"id": 8, "result": {"launcher": "edgevirt"}}}
+        assert await peer.frame() == {"response": {"id": 8, "result": {"version": 1, "launcher": "edgevirt"}}}
         peer.send(9, "GetDomain")
         assert await peer.frame() == {"response": {"id": 9, "result": {"uid": "uid-1"}}}
 

@@ -82,7 +82,7 @@ def parse_yaml(body: bytes) -> Any:
         return _jsonable(yaml.load(body, Loader=_Resolver))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark is not None else ""
+        line = f"line {mark.line}: " if mark is not None and mark.line else ""
         raise ValueError(f"yaml: {line}{getattr(error, 'problem', None) or error}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"yaml: {error}") from error
@@ -94,7 +94,10 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, list):
         return [_jsonable(item) for item in value]
     if isinstance(value, bytes | set | tuple):
-        raise ValueError("yaml: binary data, sets and tuples have no JSON form")
+        # All faults of a document are values to the caller, whatever their nature.
+        raise ValueError(  # noqa: TRY004
+            "yaml: binary data, sets and tuples have no JSON form"
+        )
     return value
 
 

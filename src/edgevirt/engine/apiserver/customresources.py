@@ -36,7 +36,7 @@ _RETRY_SECONDS = 5.0
 
 
 class CustomResources:
-    """Follows the definitions in the store. `start` serves what is there, `run` keeps status and cleans up."""
+    """Follows the definitions. `start` serves what is stored, `run` keeps status and cleans up."""
 
     def __init__(self, cluster: Cluster, writes: Writes, deletes: Deletes) -> None:
         self._cluster = cluster

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from edgevirt.engine.apiserver.body import read_object
 from edgevirt.engine.apiserver.errors import StatusError, bad_request
 from edgevirt.engine.apiserver.objects import encode_json
@@ -90,23 +92,68 @@ def _unhandled(resource: ServedResource, why: str, kind: str = "", api_version: 
 
 
 def check_patched(
-    resource: ServedResource, obj: Json, validation: str, warnings: list[str], shown: str = ""
+    resource: ServedResource,
+    obj: Json,
+    validation: str,
+    warnings: list[str],
+    shown: str = "",
+    changes_metadata: bool = False,
 ) -> None:
     """Checks what a patch made, in place: kind, types, unknown fields. Raises `StatusError` 422.
 
-    `shown` is what the error shows as the invalid value; by default the patched object.
+    `shown` is what the error shows as the invalid value; by default the patched object, in the order in
+    which Kubernetes would have it, which depends on whether the patch went into its metadata.
     """
     fault = type_fault(resource, str(obj.get("kind", "")), str(obj.get("apiVersion", "")))
     if fault is None:
         fault = resource.schema.type_error(obj)
     if fault is not None:
-        raise invalid_patch(encode_json(obj).decode(), fault)
+        raise invalid_patch(_patched_text(resource, obj, changes_metadata), fault)
     if not isinstance(obj.get("metadata"), dict):
         raise invalid_patch(encode_json(obj).decode(), "metadata must be an object")
-    before = encode_json(obj).decode() if validation == "Strict" and not shown else shown
+    before = shown
+    if validation == "Strict" and not shown:
+        before = _patched_text(resource, obj, changes_metadata)
     faults = field_faults(resource, obj, [])
     if faults:
         if validation == "Strict":
             raise invalid_patch(before, "strict decoding error: " + ", ".join(faults))
         if validation != "Ignore":
             warnings.extend(faults)
+
+
+_METADATA_ORDER = {
+    name: position
+    for position, name in enumerate(
+        (
+            "name",
+            "generateName",
+            "namespace",
+            "selfLink",
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "labels",
+            "annotations",
+            "ownerReferences",
+            "finalizers",
+            "managedFields",
+        )
+    )
+}
+_sorted_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def _patched_text(resource: ServedResource, obj: Json, changes_metadata: bool) -> str:
+    metadata = obj.get("metadata")
+    if resource.custom or not isinstance(metadata, dict):
+        return _sorted_encoder.encode(obj).decode()
+
+    def place(name: str) -> tuple[int, str]:
+        return (0 if changes_metadata else _METADATA_ORDER.get(name, 99), name)
+
+    ordered = {name: metadata[name] for name in sorted(metadata, key=place)}
+    return encode_json({name: ordered if name == "metadata" else obj[name] for name in sorted(obj)}).decode()

@@ -174,7 +174,7 @@ class Deletes:
                 "status": "True",
                 "lastTransitionTime": self._cluster.now(),
                 "reason": "InstanceDeletionPending",
-                "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+                "message": "the definition is marked for deletion; its objects are deleted first",
             },
         ]
         wanted["status"] = status

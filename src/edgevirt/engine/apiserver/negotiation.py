@@ -1,4 +1,4 @@
-"""Which form of an answer the client accepts: the object, a table of it, or its metadata only; JSON or YAML."""
+"""Which form of an answer the client accepts: object, table or metadata only; JSON or YAML."""
 
 from __future__ import annotations
 

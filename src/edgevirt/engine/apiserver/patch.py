@@ -24,7 +24,7 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 
 def json_patch(target: dict[str, Any], operations: Any) -> dict[str, Any]:
-    """Applies the operations to `target` in place and returns the result. Raises `StatusError` 400, 413 or 422."""
+    """Applies the operations to `target` in place; returns the result. Raises `StatusError` 400, 413, 422."""
     if not isinstance(operations, list):
         raise bad_request(
             "error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from edgevirt.engine.apiserver.errors import bad_request, unsupported_media_type
+from edgevirt.engine.apiserver.errors import StatusError, bad_request
 from edgevirt.engine.apiserver.protobuf_messages import IGNORED, MESSAGES, ROOTS
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -29,9 +29,11 @@ def read_protobuf(body: bytes) -> Json:
         api_version, kind, raw = _envelope(body[len(_MAGIC) :])
         root = ROOTS.get((api_version, kind))
         if root is None:
-            error = unsupported_media_type(("application/json", "application/yaml"))
-            error.message = f"{kind} in {api_version} is not read as protobuf here; " + error.message
-            raise error
+            raise StatusError(
+                415,
+                "UnsupportedMediaType",
+                f"{kind} in {api_version} is not read as protobuf here; send it as application/json",
+            )
         return {"apiVersion": api_version, "kind": kind, **_message(root, raw, kind)}
     except (IndexError, UnicodeDecodeError, ValueError) as error:
         raise bad_request(f"malformed protobuf: {error}") from error
@@ -108,8 +110,8 @@ def _take(result: Json, field: str, kind: str, value: int | bytes, path: str) ->
         result.setdefault(field, {})[key] = item
     elif kind.endswith("*"):
         inner = kind[:-1]
-        item = _as_bytes(value).decode() if inner == "text" else _message(inner, _as_bytes(value), path)
-        result.setdefault(field, []).append(item)
+        data = _as_bytes(value)
+        result.setdefault(field, []).append(data.decode() if inner == "text" else _message(inner, data, path))
     elif kind == "IntOrString":
         result[field] = _int_or_string(_as_bytes(value))
     elif kind in MESSAGES:

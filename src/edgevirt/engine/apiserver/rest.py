@@ -318,13 +318,13 @@ class Rest:
                 result = strategic.strategic_merge(resource.schema.merge_node(), stored, patch)
                 shown = "map[" + " ".join(f"{name}:{value}" for name, value in patch.items()) + "]"
             del request.warnings[:]
-            check_patched(resource, result, validation, request.warnings, shown)
+            changes_metadata = media == MERGE_PATCH and "metadata" in patch
+            check_patched(resource, result, validation, request.warnings, shown, changes_metadata)
             return result
 
         return patched
 
     async def _apply(self, request: Request, body: bytes) -> tuple[bytes, bool]:
-        resource = request.resource
         try:
             config = parse_yaml(body)
         except ValueError as error:

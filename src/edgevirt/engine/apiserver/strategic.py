@@ -20,7 +20,7 @@ _DELETE_PRIMITIVES = "$deleteFromPrimitiveList/"
 
 
 def strategic_merge(node: SchemaNode, target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """`patch` merged into `target`: copies on write. Raises `StatusError` 400, 500 for malformed directives."""
+    """`patch` merged into `target`: copies on write. Raises `StatusError` for malformed directives."""
     return _merge_map(node, target, patch)
 
 
@@ -84,7 +84,7 @@ def _merge_list(node: SchemaNode, current: list[Any], patch: list[Any]) -> list[
         return [
             _plain({name: value for name, value in item.items() if name != _PATCH})
             for item in patch
-            if isinstance(item, dict) and not (set(item) == {_PATCH})
+            if isinstance(item, dict) and set(item) != {_PATCH}
         ]
     result = list(current)
     for item in patch:

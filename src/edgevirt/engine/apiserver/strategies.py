@@ -146,9 +146,12 @@ class SecretData(Plain):
             causes.extend(_key_faults(f"data[{key}]", key))
         if sum(len(value) * 3 // 4 for value in data.values()) > MAX_DATA_BYTES:
             causes.append(_too_long("data"))
-        for key in _REQUIRED_KEYS.get(obj.get("type") or "", ()):
-            if key not in data:
-                causes.append(Cause("FieldValueRequired", "Required value", f"data[{key}]"))
+        required = _REQUIRED_KEYS.get(obj.get("type") or "", ())
+        causes.extend(
+            Cause("FieldValueRequired", "Required value", f"data[{key}]")
+            for key in required
+            if key not in data
+        )
         if old is not None:
             if obj.get("type") != old.get("type"):
                 causes.append(invalid_value("type", obj.get("type"), "field is immutable"))

@@ -190,7 +190,7 @@ class Subresources:
         }
 
     async def set_scale(self, request: Request, change: Any) -> bytes:
-        """Replaces (`change` is a Scale) or patches (`change` is a function of one) the number of replicas."""
+        """Sets the number of replicas; `change` is a Scale or a function that changes one."""
         resource = request.resource
         assert resource.scale is not None
         path = resource.scale.spec_replicas_path

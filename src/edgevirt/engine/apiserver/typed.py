@@ -122,7 +122,7 @@ def _is_leaf(node: SchemaNode, value: Any) -> bool:
 
 
 def compare(node: SchemaNode, old: Any, new: Any, present: frozenset[str] = frozenset()) -> Difference:
-    """What `new` changes in `old`. `present` names declared maps that exist even when they are not written."""
+    """What `new` changes in `old`. `present` names declared maps that exist even when not written."""
     result = Difference()
     _compare_map(node, old, new, result, present)
     return result

@@ -146,11 +146,15 @@ class PodCgroup:
                 os.kill(pid, signal.SIGKILL)
         return len(pids)
 
+    def shims(self) -> frozenset[int]:
+        """The pids of the shims and of the runtimes they run."""
+        return frozenset(pid for root in self._tracking_roots() for pid in _pids(self._directory(root, SHIM)))
+
     def kill_shims(self) -> None:
-        for root in self._tracking_roots():
-            for pid in _pids(self._directory(root, SHIM)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        """SIGKILL shims and runtimes, so that no more container starts. Exit codes are lost by it."""
+        for pid in self.shims():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def oom_kills(self) -> int:
         """How often the kernel killed a process of the pod for lack of memory; v2 only, else 0."""

@@ -141,7 +141,9 @@ def _prepare(
 
 
 def _make_directory(attempt: Attempt) -> None:
-    shutil.rmtree(attempt.directory, ignore_errors=True)
+    if attempt.directory.exists():  # of a run that was cut off before its container started
+        mounts.unmount_below(attempt.directory.resolve())
+        shutil.rmtree(attempt.directory)
     for name in ("rootfs", "upper", "work"):
         (attempt.directory / name).mkdir(parents=True)
     attempt.log.touch(mode=0o640)

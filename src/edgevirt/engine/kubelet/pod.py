@@ -243,8 +243,10 @@ class PodWorker:
             process = (record.shim or attempt.init()) if same_boot else None
             if process and not process.alive():
                 process = attempt.init()
-            if process and attempt.started():
+            if process:
                 self._attend(self._container(name), attempt, process)
+            elif same_boot and not attempt.started() and attempt.exit_code() is None:
+                self._never_ran(record)
             else:
                 self._ended(self._container(name), attempt, lost=not same_boot)
         if alive:
@@ -508,7 +510,19 @@ class PodWorker:
                 extra={"pod": self._key, "container": container.name},
             )
             await init.ended()
-        self._ended(container, attempt)
+        if attempt.started():
+            self._ended(container, attempt)
+        elif attempt.exit_code() is None:
+            self._never_ran(self.record.container(container.name))
+            self._save()
+            self._changed.set()
+        else:
+            self._ended(container, attempt, failure=self._services.runtime.complaint(attempt))
+
+    def _never_ran(self, record: ContainerRecord) -> None:
+        """The shim was recorded and told nothing: the run that was to be did not take place."""
+        record.attempt -= 1
+        record.exit, record.shim_pid = record.last_exit if record.attempt else None, 0
 
     def _ended(
         self, container: Container, attempt: Attempt, *, lost: bool = False, failure: str = ""

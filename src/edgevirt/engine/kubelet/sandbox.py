@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from edgevirt.api.core import Pod
 from edgevirt.engine.kubelet import hosts, mounts, namespaces, resources
+from edgevirt.engine.kubelet.cgroups import PodCgroup
 from edgevirt.engine.kubelet.cni import CniError, PodNetwork
 from edgevirt.engine.kubelet.processes import Process
 from edgevirt.engine.kubelet.services import Services
@@ -20,6 +21,7 @@ from edgevirt.engine.kubelet.services import Services
 log = logging.getLogger("edgevirt.kubelet")
 _SHM_BYTES = 64 << 20
 _KILL_SECONDS = 10.0
+_KILL_ROUNDS = 5
 
 
 def kinds(pod: Pod) -> frozenset[str]:
@@ -75,20 +77,29 @@ async def release(services: Services, pod: Pod, shims: Iterable[Process] = ()) -
     """Take down everything the pod has except its logs. Raises OSError or CniError; repeat it then."""
     uid = pod.metadata.uid
     group = services.cgroup(uid)
-    found = (Process.of(pid) for pid in await services.blocking(group.processes))
-    waiting = [process for process in found if process]
-    await services.blocking(group.kill)
-    waiting += [shim for shim in shims if shim.alive()]
-    try:
-        async with asyncio.timeout(_KILL_SECONDS):
-            await asyncio.gather(*(process.ended() for process in waiting))
-    except TimeoutError:
-        group.kill_shims()
-        log.warning("processes of a pod outlived SIGKILL", extra={"pod": uid})
+    waiting = {shim for shim in shims if shim.alive()}
+    for _ in range(_KILL_ROUNDS):  # a runtime that is just starting a container may add to what was seen
+        waiting |= await services.blocking(_kill, group)
+        if not waiting:
+            break
+        try:
+            async with asyncio.timeout(_KILL_SECONDS):
+                await asyncio.gather(*(process.ended() for process in waiting))
+        except TimeoutError:
+            log.warning("processes of a pod outlive SIGKILL", extra={"pod": uid})
+        waiting = set()
     for container in services.runtime.known():
         if container.startswith(f"{uid}."):
             await services.runtime.discard(container)
     await services.blocking(_release, services, pod)
+
+
+def _kill(group: PodCgroup) -> set[Process]:
+    """SIGKILL all that is in the pod's group: first who could start more. Returns what was there."""
+    found = {Process.of(pid) for pid in (*group.shims(), *group.processes())}
+    group.kill_shims()
+    group.kill()
+    return {process for process in found if process is not None}
 
 
 def _release(services: Services, pod: Pod) -> None:

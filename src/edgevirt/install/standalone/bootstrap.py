@@ -60,7 +60,7 @@ async def webhooks(client: Client, ca_bundle: bytes, host: str, port: int) -> No
 
 
 async def configuration(client: Client) -> None:
-    """The KubeVirt object, made once; afterwards it belongs to the administrator. virt-api must be serving."""
+    """The KubeVirt object, made once; then it is the administrator's. virt-api must be serving."""
     try:
         await client.get(KUBEVIRTS, "kubevirt", namespace=NAMESPACE)
     except errors.NotFound:

@@ -10,16 +10,20 @@ from typing import Any
 
 import msgspec
 
-from edgevirt.api.meta import Struct
+from edgevirt.api.meta import ObjectMeta, Struct
 
 
-def status_patch(old: Struct | None, new: Struct, resource_version: str) -> dict[str, Any] | None:
-    """The patch, or None if nothing changed."""
-    before = msgspec.to_builtins(old) if old is not None else {}
-    changes = difference(before, msgspec.to_builtins(new))
+def status_patch(metadata: ObjectMeta, old: Struct | None, new: Struct) -> dict[str, Any] | None:
+    """The patch of the status of the object with `metadata`, or None if nothing changed.
+
+    uid and resourceVersion in it are preconditions: the server answers 409 if the object is another one or
+    was written meanwhile.
+    """
+    changes = difference(msgspec.to_builtins(old) if old is not None else {}, msgspec.to_builtins(new))
     if not changes:
         return None
-    return {"metadata": {"resourceVersion": resource_version}, "status": changes}
+    precondition = {"uid": metadata.uid, "resourceVersion": metadata.resource_version}
+    return {"metadata": precondition, "status": changes}
 
 
 def difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -28,8 +32,7 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     for key, value in new.items():
         before = old.get(key)
         if isinstance(before, dict) and isinstance(value, dict):
-            inner = difference(before, value)
-            if inner:
+            if inner := difference(before, value):
                 changes[key] = inner
         elif key not in old or before != value:
             changes[key] = value

@@ -1,0 +1,134 @@
+"""Bodies: JSON, YAML and protobuf become the same objects, and bad ones are refused with a reason."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgevirt.engine.apiserver.body import parse_yaml, read_object
+from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.negotiation import Form, negotiate
+from edgevirt.engine.apiserver.path import ResourcePath, parse_path, verb_of
+from edgevirt.engine.apiserver.protobuf import MEDIA_TYPE, read_protobuf
+
+pytestmark = pytest.mark.unit
+
+
+def test_duplicate_keys_are_found_wherever_they_are() -> None:
+    body = b'{"a": {"b": 1, "b": 2}, "l": [{"c": "x:y", "c": 1}], "d": 1}'
+    document, duplicates = read_object(body, "application/json", "K")
+    assert document == {"a": {"b": 2}, "l": [{"c": 1}], "d": 1}
+    assert duplicates == ["a.b", "l[0].c"]
+
+
+def test_colons_in_text_are_no_duplicates() -> None:
+    assert read_object(b'{"a": "x:\\u003ay", "b:": ":"}', "application/json", "K")[1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2026-01-02", "2026-01-02"),
+        ("12:30:45", "12:30:45"),
+        ("1e3", 1000.0),
+        ("010", 8),
+        ("0x1f", 31),
+        ("yes", True),
+        ("'yes'", "yes"),
+        ("~", None),
+        ("1.5", 1.5),
+        ("1.2.3", "1.2.3"),
+    ],
+)
+def test_yaml_scalars_are_read_as_kubernetes_reads_them(text: str, value: object) -> None:
+    assert parse_yaml(f"a: {text}".encode()) == {"a": value}
+
+
+@pytest.mark.parametrize("body", [b'{"a":', b"", b"[]", b'"x"', b"\xff"])
+def test_body_that_is_no_object_is_a_bad_request(body: bytes) -> None:
+    with pytest.raises(StatusError) as caught:
+        read_object(body, "application/json", "ConfigMap")
+    assert caught.value.code == 400
+    assert "must be of type ConfigMap" in caught.value.message
+
+
+def test_other_media_types_are_refused() -> None:
+    with pytest.raises(StatusError) as caught:
+        read_object(b"x", "text/plain", "K")
+    assert caught.value.code == 415
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def _object(kind: bytes, raw: bytes) -> bytes:
+    return b"k8s\0" + _field(1, _field(1, b"v1") + _field(2, kind)) + _field(2, raw)
+
+
+def test_protobuf_config_map_is_read() -> None:
+    raw = _field(1, _field(1, b"name")) + _field(2, _field(1, b"k") + _field(2, b"v")) + bytes([4 << 3, 1])
+    assert read_protobuf(_object(b"ConfigMap", raw)) == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "name"},
+        "data": {"k": "v"},
+        "immutable": True,
+    }
+
+
+def test_protobuf_kind_that_is_not_known_is_refused_by_name() -> None:
+    with pytest.raises(StatusError, match="Pod in v1 is not read as protobuf"):
+        read_protobuf(_object(b"Pod", b""))
+
+
+def test_protobuf_field_that_is_not_known_is_refused() -> None:
+    with pytest.raises(StatusError, match="field number 9"):
+        read_protobuf(_object(b"ConfigMap", _field(9, b"x")))
+
+
+@given(st.binary(max_size=60))
+def test_any_protobuf_bytes_are_read_or_refused(data: bytes) -> None:
+    for body in (_object(b"Secret", data[:50]), b"k8s\0" + data):
+        with contextlib.suppress(StatusError):
+            document, _ = read_object(body, MEDIA_TYPE, "Secret")
+            assert isinstance(document["kind"], str)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/api/v1/namespaces", ResourcePath("", "v1", "", "namespaces")),
+        ("/api/v1/namespaces/x", ResourcePath("", "v1", "x", "namespaces", "x")),
+        ("/api/v1/namespaces/x/finalize", ResourcePath("", "v1", "x", "namespaces", "x", "finalize")),
+        ("/api/v1/namespaces/x/pods", ResourcePath("", "v1", "x", "pods")),
+        ("/api/v1/namespaces/x/pods/p/log", ResourcePath("", "v1", "x", "pods", "p", "log")),
+        ("/apis/g.io/v2/things/t", ResourcePath("g.io", "v2", "", "things", "t")),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/a%3Ab",
+            ResourcePath("rbac.authorization.k8s.io", "v1", "", "clusterroles", "a:b"),
+        ),
+        ("/apis/g.io/v2", None),
+        ("/version", None),
+    ],
+)
+def test_path_names_a_resource(path: str, expected: ResourcePath | None) -> None:
+    assert parse_path(path) == expected
+
+
+def test_verbs_follow_method_and_name() -> None:
+    assert verb_of("GET", False, True) == "watch"
+    assert verb_of("DELETE", False, False) == "deletecollection"
+    assert verb_of("PATCH", True, False) == "patch"
+
+
+def test_first_acceptable_form_is_chosen() -> None:
+    accept = "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json;as=Table;v=v1;g=meta.k8s.io"
+    assert negotiate(accept).form is Form.TABLE
+    assert negotiate("application/vnd.kubernetes.protobuf,application/json").form is Form.OBJECT
+    with pytest.raises(StatusError) as caught:
+        negotiate("text/html")
+    assert caught.value.code == 406
