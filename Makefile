@@ -2,6 +2,11 @@
 PYTHON := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
+# Recorded answers of Kubernetes and KubeVirt, compared with ours where they lie beside the checkout.
+ifneq ($(wildcard ../shared/reference/.),)
+export EDGEVIRT_REFERENCE ?= $(abspath ../shared/reference)
+endif
+
 .PHONY: help setup setup-dev demo lint test test-unit test-component test-system test-fault test-cluster bench docs requirements clean
 
 help: ## list the targets

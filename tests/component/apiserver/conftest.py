@@ -104,8 +104,9 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 
     async def serve() -> None:
         try:
+            await server.listen()
             async with asyncio.TaskGroup() as tasks:
-                await server.start(tasks)
+                server.work(tasks)
                 started.set()
         finally:
             await server.close()

@@ -48,7 +48,17 @@ _UNOWNED: Fields = {
 _METADATA_ITSELF: Fields = {"f:metadata": {}}
 
 ALWAYS_PRESENT = frozenset(
-    {"metadata", "spec", "status", "containers", "template", "names", "acceptedNames", "clientConfig"}
+    {
+        "metadata",
+        "spec",
+        "status",
+        "containers",
+        "resources",
+        "template",
+        "names",
+        "acceptedNames",
+        "clientConfig",
+    }
 )
 """Declared parts of built-in kinds that Kubernetes writes even when they are empty."""
 

@@ -84,15 +84,16 @@ async def run(settings: Settings, started: asyncio.Event) -> None:
     server = ApiServer(settings)
     await server.open()
     try:
+        await server.listen()
         async with asyncio.TaskGroup() as tasks:
-            await server.start(tasks)
+            server.work(tasks)
             started.set()
     finally:
         await server.close()
 
 
 class ApiServer:
-    """The parts of one running server. Call `open`, `start` within a TaskGroup, and `close` in the end."""
+    """The parts of one running server: `open`, `listen`, `work` within a TaskGroup, in the end `close`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -188,8 +189,8 @@ class ApiServer:
         )
         await self._writes.update(request, lambda stored: {**stored, "status": status}, patch=True)
 
-    async def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Creates what must exist, listens, and starts background work in `tasks`."""
+    async def listen(self) -> None:
+        """Creates what must exist and accepts connections. Raises OSError if the address is taken."""
         await Bootstrap(self.cluster, self._writes).run(self._trust_configuration())
         server = web.Server(
             self._rest.handle,
@@ -209,14 +210,17 @@ class ApiServer:
         await site.start()
         address = self._runner.addresses[0]
         self.port = address[1]
+        self._ready = True
+        _log.info("listening", extra={"address": address[0], "port": self.port})
+
+    def work(self, tasks: asyncio.TaskGroup) -> None:
+        """Starts what runs beside the requests; call it right after `listen`."""
         tasks.create_task(self._custom.run(), name="custom-resources")
         tasks.create_task(expire_events(self.cluster), name="event-expiry")
         if self._aggregator is not None:
             tasks.create_task(self._aggregator.run(), name="aggregator")
         if self._settings.reload is not None:
             tasks.create_task(self._reload_certificates(self._settings.reload), name="certificates")
-        self._ready = True
-        _log.info("listening", extra={"address": address[0], "port": self.port})
 
     def _trust_configuration(self) -> list[dict[str, object]]:
         settings = self._settings

@@ -9,9 +9,12 @@ import base64
 import re
 from typing import Any
 
+import msgspec
+
 from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhooks
 from edgevirt.engine.apiserver.errors import Cause, invalid
 from edgevirt.engine.apiserver.names import invalid_value
+from edgevirt.engine.apiserver.objects import decode_json
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import shown
 from edgevirt.engine.apiserver.schema.crd_rules import validate_crd
@@ -152,6 +155,8 @@ class SecretData(Plain):
             for key in required
             if key not in data
         )
+        causes.extend(_token_faults(obj))
+        causes.extend(_docker_faults(obj.get("type") or "", data))
         if old is not None:
             if obj.get("type") != old.get("type"):
                 causes.append(invalid_value("type", obj.get("type"), "field is immutable"))
@@ -161,6 +166,32 @@ class SecretData(Plain):
 
     def field_labels(self, obj: Json) -> dict[str, str]:
         return {"type": obj.get("type") or ""}
+
+
+_ACCOUNT_NAME = "kubernetes.io/service-account.name"
+_DOCKER_KEYS = {
+    "kubernetes.io/dockercfg": ".dockercfg",
+    "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
+}
+
+
+def _token_faults(obj: Json) -> list[Cause]:
+    annotations = obj["metadata"].get("annotations") or {}
+    if obj.get("type") != "kubernetes.io/service-account-token" or annotations.get(_ACCOUNT_NAME):
+        return []
+    return [Cause("FieldValueRequired", "Required value", f"metadata.annotations[{_ACCOUNT_NAME}]")]
+
+
+def _docker_faults(kind: str, data: Json) -> list[Cause]:
+    key = _DOCKER_KEYS.get(kind, "")
+    if key not in data:
+        return []
+    try:
+        document = decode_json(base64.b64decode(data[key]))
+        fault = "" if isinstance(document, dict) else "must be a JSON object"
+    except (ValueError, msgspec.DecodeError) as error:
+        fault = str(error)
+    return [invalid_value(f"data[{key}]", "<secret contents redacted>", fault)] if fault else []
 
 
 _POD_MUTABLE = (
@@ -368,8 +399,11 @@ class Claims(WithStatus):
             causes.append(Cause("FieldValueRequired", "Required value", "spec.resources[storage]"))
         if old is not None:
             before = old.get("spec") or {}
-            frozen = {n: v for n, v in spec.items() if n not in ("resources", "volumeName")}
-            if frozen != {n: v for n, v in before.items() if n not in ("resources", "volumeName")}:
+            bound = (old.get("status") or {}).get("phase") == "Bound"
+            free = ("resources", "volumeName") if bound else ("volumeName",)
+            if {n: v for n, v in spec.items() if n not in free} != {
+                n: v for n, v in before.items() if n not in free
+            }:
                 causes.append(
                     _forbidden(
                         "spec",

@@ -1,8 +1,10 @@
-"""libvirt's records of what this machine's QEMU can do, made once and shipped in the host image.
+"""libvirt's records of what this machine's QEMU can do, made once and bound into every launcher.
 
 Without them the private libvirtd of every launcher probes QEMU anew, which costs each start 0.3 to 0.7 s.
 They are made as the launchers' user and without /dev/kvm, because libvirt discards a record whose view of
 /dev/kvm differs from its own. A record that does not fit costs time, never correctness: libvirt checks it.
+They are bound rather than part of the host image's layer, because the kubelet takes that layer when it starts
+and the records are made after that.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from edgevirt.install.standalone.layout import Layout
 
 log = logging.getLogger("edgevirt.node")
 
-IN_IMAGE = "var/cache/edgevirt/libvirt-capabilities"
+IN_LAUNCHER = Path("/var/cache/edgevirt/libvirt-capabilities")
+"""Where launchers look for the records."""
 LAUNCHER_UID = 107
 _PROGRAMS = (Path("/usr/bin/qemu-system-x86_64"), Path("/usr/sbin/libvirtd"))
 _DEADLINE = 30.0
@@ -39,7 +42,7 @@ def warm(layout: Layout) -> bool:
 
     A failure is logged and costs only start time.
     """
-    target = layout.host_image / IN_IMAGE
+    target = layout.capabilities
     stamp = target / "made-for"
     wanted = _fingerprint()
     if stamp.exists() and stamp.read_text() == wanted:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import edgevirt
+from edgevirt.install.standalone import capabilities
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.storage.images.host import HostImage
 
@@ -44,13 +45,18 @@ def prepare(layout: Layout) -> HostImage:
         ("etc/group", _GROUP, 0o644),
     ):
         _write(layer / path, text, mode)
+    # Made before anything is recorded: what is bound must exist, and its content may come later.
+    layout.capabilities.mkdir(mode=0o755, parents=True, exist_ok=True)
     masked = {*_MASKED, str(layout.etc), str(layout.data), str(layout.logs)}
     needed = _needed_directories(package, python)
     # A mask must not hide what is bound for the launcher; binds are made after masks.
     return HostImage(
         layer=layer,
         masks=tuple(sorted(masked)),
-        binds=tuple((str(path), str(path)) for path in needed),
+        binds=(
+            *((str(path), str(path)) for path in needed),
+            (str(layout.capabilities), str(capabilities.IN_LAUNCHER)),
+        ),
     )
 
 

@@ -73,6 +73,11 @@ class Layout:
         return self.data / "host-image"
 
     @property
+    def capabilities(self) -> Path:
+        """libvirt's records of what this machine's QEMU can do, bound into every launcher."""
+        return self.data / "libvirt-capabilities"
+
+    @property
     def handler_state(self) -> Path:
         return self.data / "virt-handler"
 
