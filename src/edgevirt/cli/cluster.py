@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from edgevirt.cli import instance
 from edgevirt.cli.errors import CommandError
-from edgevirt.install.standalone.layout import Layout
 
 if TYPE_CHECKING:
     from edgevirt.kube.client import Client
@@ -35,7 +35,7 @@ def find_kubeconfig(given: Path | None) -> Path:
     from_environment = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
     candidates = [
         *([Path(from_environment)] if from_environment else []),
-        Layout.from_environment().admin_kubeconfig,
+        instance.layout().admin_kubeconfig,
         Path.home() / ".kube/config",
     ]
     for candidate in candidates:

@@ -20,6 +20,7 @@ from edgevirt.api.kubevirt import KUBEVIRTS
 from edgevirt.api.resources import CONFIG_MAPS
 from edgevirt.kube.client import Client
 from edgevirt.kube.clock import SystemClock, timestamp
+from edgevirt.kube.tls import CurrentContext
 from edgevirt.virt_api import admission, console
 from edgevirt.virt_api.accounts import Accounts
 from edgevirt.virt_api.admission import AdmissionAnswer, AdmissionReview, Handler
@@ -76,8 +77,12 @@ async def run(settings: Settings, started: asyncio.Event) -> None:
     """
     async with Client.from_kubeconfig(settings.kubeconfig, user_agent="virt-api") as client:
         front_proxy = await _front_proxy(settings, client)
-        handler_tls = console.handler_tls(
-            str(settings.handler_ca), str(settings.handler_client_cert), str(settings.handler_client_key)
+        handler_tls = CurrentContext(
+            lambda: console.handler_tls(
+                str(settings.handler_ca), str(settings.handler_client_cert), str(settings.handler_client_key)
+            ),
+            settings.handler_client_cert,
+            settings.handler_client_key,
         )
         async with aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.timeout)
@@ -89,8 +94,14 @@ async def run(settings: Settings, started: asyncio.Event) -> None:
             )
             await runner.setup()
             try:
-                tls = server_tls(settings.tls_cert, settings.tls_key, front_proxy.ca)
-                await web.TCPSite(runner, settings.address, settings.port, ssl_context=tls).start()
+                tls = CurrentContext(
+                    lambda: server_tls(settings.tls_cert, settings.tls_key, front_proxy.ca),
+                    settings.tls_cert,
+                    settings.tls_key,
+                )
+                await web.TCPSite(
+                    runner, settings.address, settings.port, ssl_context=tls.for_server()
+                ).start()
                 _log.info("Serving", extra={"address": settings.address, "port": settings.port})
                 started.set()
                 await asyncio.get_running_loop().create_future()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
@@ -29,6 +28,7 @@ from edgevirt.api.meta import Status, StatusDetails, Struct
 from edgevirt.api.resources import NODES
 from edgevirt.kube import errors
 from edgevirt.kube.client import Client
+from edgevirt.kube.tls import CurrentContext
 from edgevirt.virt_api import console, documents, lifecycle
 from edgevirt.virt_api.authorization import Authorizer, Refused, User, user_of
 from edgevirt.virt_api.registration import GROUP, VERSIONS
@@ -59,7 +59,7 @@ class Subresources:
         self,
         client: Client,
         session: aiohttp.ClientSession,
-        handler_tls: ssl.SSLContext,
+        handler_tls: CurrentContext,
         allowed_names: tuple[str, ...],
         timeout: float,
     ) -> None:
@@ -246,7 +246,7 @@ class Subresources:
                 )
             node = await self._client.get(NODES, status.node_name)
         async with console.open_console(
-            self._session, self._handler_tls, node, namespace, name, self._timeout
+            self._session, self._handler_tls.get(), node, namespace, name, self._timeout
         ) as handler:
             return await console.serve(request, handler)
 

@@ -18,6 +18,7 @@ from edgevirt.kube.client import Client
 from edgevirt.kube.clock import SystemClock
 from edgevirt.kube.events import EventRecorder
 from edgevirt.kube.informer import Informer
+from edgevirt.kube.tls import CurrentContext
 from edgevirt.virt_handler import pods
 from edgevirt.virt_handler.console import ConsoleServer, server_tls
 from edgevirt.virt_handler.devices import DeviceRegistry, announce
@@ -65,7 +66,11 @@ async def _run(settings: Settings, started: asyncio.Event, client: Client, verdi
     networks = PodNetworks(settings.state_dir, settings.network_timeout)
     controller = VMIController(client, vmis, launchers, networks, recorder, facts, clock)
     consoles = ConsoleServer(str(settings.pods_dir), controller.pod_uid_of)
-    tls = server_tls(settings.tls_cert, settings.tls_key, settings.tls_ca)
+    tls = CurrentContext(
+        lambda: server_tls(settings.tls_cert, settings.tls_key, settings.tls_ca),
+        settings.tls_cert,
+        settings.tls_key,
+    ).for_server()
     async with consoles.serving(settings.address, settings.port, tls) as port, asyncio.TaskGroup() as group:
         group.create_task(recorder.run(), name="events")
         for informer in (vmis, launchers, nodes):

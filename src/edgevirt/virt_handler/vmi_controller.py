@@ -389,6 +389,7 @@ class VMIController:
         use_kvm = self._node.verdict.proven and pod is not None and pods.requests_kvm(pod)
         request = SyncRequest(vmi=msgspec.Raw(msgspec.json.encode(vmi)), links=links, use_kvm=use_kvm)
         await client.sync(request, self._node.sync_timeout)
+        _log.info("Launcher started the guest", extra={"vmi": key_text(vmi), "uid": vmi.metadata.uid})
 
     async def _wire(
         self, vmi: VirtualMachineInstance, pod_uid: str, client: LauncherClient

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -126,10 +127,14 @@ class Guest:
                 return self._board.status
             if self._refused:
                 raise conflict(self._refused)
+            begun = time.monotonic()
             domain = await self._there.in_thread(lambda: _prepare(request, self._settings))
             await self._serve_leases([link.dhcp for link in request.links if link.dhcp])
             self._links = request.links
+            prepared = time.monotonic()
             await self._start(domain)
+            spent = {"prepare": prepared - begun, "start": time.monotonic() - prepared}
+            _log.info("Started the domain", extra={"seconds": spent})
         return self._board.status
 
     async def shutdown(self) -> DomainStatus:

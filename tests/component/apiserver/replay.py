@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import re
 from dataclasses import dataclass, field
@@ -64,14 +65,16 @@ class Replay:
             await self._stream(step, label)
             return
         known = dict(self.symbols)
-        for attempt in range(20 if "poll" in step else 1):
+        # A recorder waited here for what a server does after it answered; a GET may be repeated instead.
+        attempts = 20 if "poll" in step else 4 if request["method"] == "GET" else 1
+        for attempt in range(attempts):
             self.symbols = dict(known)
             status, headers, body = await self._send(request)
             self._remember_token(request["path"], status, body)
             found = self._compare_answer(label, expected, status, headers, body)
             if not found:
                 return
-            if "poll" in step and attempt < 19:
+            if attempt < attempts - 1:
                 await asyncio.sleep(0.1)
         self.mismatches.extend(found)
 
@@ -96,13 +99,13 @@ class Replay:
         if who == "anonymous":
             headers["Authorization"] = ""
         headers.setdefault("Accept", "application/json")
-        body = None
+        body: Any = None
         if "body" in request:
             body = self._bind(json.dumps(request["body"])).encode()
         elif "bodyText" in request:
             text = self._bind(request["bodyText"])
             big = _BIG.match(text)
-            body = _big_body(int(big[1])) if big else text.encode()
+            body = io.BytesIO(_big_body(int(big[1]))) if big else text.encode()
         url = URL(self._bind(request["path"]).replace(" ", "%20"), encoded=True)
         return self.client.request(
             request["method"], url, data=body, headers=headers, timeout=aiohttp.ClientTimeout(total=20)

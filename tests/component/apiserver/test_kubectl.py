@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Running
+from api_server_under_test import Running
 
 pytestmark = [
     pytest.mark.component,

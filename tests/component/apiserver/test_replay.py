@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import Running
+from api_server_under_test import Running
 from replay import Replay, load
 
 REFERENCE = os.environ.get("EDGEVIRT_REFERENCE", "")

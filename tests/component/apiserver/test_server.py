@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Running, make_pki, running
+from api_server_under_test import Running, make_pki, running
 
 pytestmark = pytest.mark.component
 
@@ -222,3 +222,16 @@ async def test_service_kinds_that_need_a_proxy_are_refused_by_name(api: Running)
     status, refused = await call(api, "POST", path, {"metadata": {"name": "s"}, "spec": spec})
     assert status == 422
     assert "this server does not forward ports" in refused["message"]
+
+
+async def test_leases_stay_in_memory_but_are_served_and_watched(api: Running) -> None:
+    path = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+    await call(api, "POST", path, {"metadata": {"name": "first"}})
+    written = api.server.cluster.store._database._connection.total_changes
+    status, lease = await call(api, "POST", path, {"metadata": {"name": "leader"}})
+    assert status == 201
+    renewal = {"spec": {"renewTime": "2026-01-01T00:00:00.000000Z"}}
+    status, renewed = await call(api, "PATCH", f"{path}/leader", renewal, **MERGE)
+    assert (status, renewed["spec"]["renewTime"]) == (200, "2026-01-01T00:00:00.000000Z")
+    assert int(renewed["metadata"]["resourceVersion"]) > int(lease["metadata"]["resourceVersion"])
+    assert api.server.cluster.store._database._connection.total_changes == written

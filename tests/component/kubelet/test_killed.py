@@ -55,6 +55,19 @@ async def stopped(tmp_path: Path, node: Node) -> Node:
     return node
 
 
+async def test_namespace_file_without_namespace_does_not_hold_up_the_release(node: Node) -> None:
+    from edgevirt.engine.kubelet import namespaces
+
+    pod = node.api.add(manifest("hollow", "sleep", "1000"))
+    await node.api.until(lambda: node.api.phase(pod) == "Running")
+    directory = node.services.sandbox_dir(pod.metadata.uid)
+    namespaces.delete(directory)
+    directory.mkdir()
+    (directory / "net").touch()
+    node.api.ask_deletion(pod, 0)
+    await node.api.gone(pod)
+
+
 async def test_containers_survive_and_are_taken_over(stopped: Node, tmp_path: Path) -> None:
     node = stopped
     wanted = [manifest(f"pod{i}", "sleep", "1000") for i in range(2)]

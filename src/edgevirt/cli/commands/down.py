@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgevirt.cli import cluster
+from edgevirt.cli import cluster, instance
 from edgevirt.cli.errors import CommandError
 from edgevirt.cli.output import output_option, show
-from edgevirt.install.standalone import config, supervise
-from edgevirt.install.standalone.layout import Layout
 
 if TYPE_CHECKING:
+    from edgevirt.install.standalone.config import Config
+    from edgevirt.install.standalone.layout import Layout
     from edgevirt.kube.client import Client
-
-_STOP_DEADLINE = 30.0
-"""Seconds a process has to end after SIGTERM."""
 
 
 @click.command("down")
@@ -35,37 +32,34 @@ def down_command(timeout: float, keep_guests: bool, output: str) -> None:
 
     Machines are kept: those with run strategy Always start again with the next `edgevirt up`.
     """
-    layout = Layout.from_environment()
-    running = {name: supervise.running_pid(layout, name) for name in supervise.MODULES}
-    if not any(running.values()):
-        if not keep_guests and any(layout.pods.glob("*")):
-            raise CommandError(
-                "edgevirt is not running, but pods of its last run are still here",
-                "edgevirt up, then edgevirt down",
-            )
-        show({"stopped": []}, output, lambda _: "edgevirt is not running.")
-        return
-    if not keep_guests:
-        if not all(running.values()):
-            missing = next(name for name, pid in running.items() if pid is None)
-            raise CommandError(
-                f"{missing} is not running, so guests cannot be shut down in an orderly way",
-                "edgevirt up, then edgevirt down; or leave guests running: edgevirt down --keep-guests",
-            )
-        _drain(layout, timeout)
-    stopped = [name for name in reversed(supervise.MODULES) if supervise.stop(layout, name, _STOP_DEADLINE)]
-    show({"stopped": stopped}, output, lambda _: "edgevirt is down.")
+    from edgevirt.install.standalone.instance import take_down
+
+    layout = instance.layout()
+
+    def drain(settings: Config) -> None:
+        _drain(layout, settings.node_name, timeout)
+
+    with instance.problems_as_errors():
+        stopped = take_down(
+            layout, None if keep_guests else drain, lambda words: click.echo(f"edgevirt: {words}", err=True)
+        )
+    words = "edgevirt is down." if stopped else "edgevirt is not running."
+    show({"stopped": stopped}, output, lambda _: words)
 
 
-def _drain(layout: Layout, timeout: float) -> None:
+def _drain(layout: Layout, node: str, timeout: float) -> None:
     from edgevirt.install.standalone.shutdown import drain
-
-    node = config.load(layout.config_file).node_name
 
     async def empty(client: Client) -> list[str]:
         return await drain(client, node, timeout)
 
-    left = cluster.run(layout.admin_kubeconfig, empty)
+    try:
+        left = cluster.run(layout.admin_kubeconfig, empty)
+    except CommandError as error:
+        raise CommandError(
+            f"guests cannot be shut down in order: {error}",
+            "edgevirt down again; or stop edgevirt alone: edgevirt down --keep-guests",
+        ) from error
     if left:
-        print(f"edgevirt: these did not end within {timeout:.0f} s: {', '.join(left)}", file=sys.stderr)
+        print(f"edgevirt: these did not end within {timeout:g} s: {', '.join(left)}", file=sys.stderr)
         raise CommandError("guests are still running", "edgevirt down again, with a longer --timeout")

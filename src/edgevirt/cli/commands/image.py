@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgevirt.cli import instance
 from edgevirt.cli.errors import CommandError
 from edgevirt.cli.output import output_option, show, table
-from edgevirt.install.standalone.layout import Layout
 
 if TYPE_CHECKING:
     from edgevirt.storage.images.store import Image, ImageStore
@@ -38,21 +38,16 @@ def build_command(guest: str, name: str | None, output: str) -> None:
 
     tiny boots in seconds and has an agent and an HTTP server; debian is Debian 12 with cloud-init.
     """
-    from edgevirt.storage.guests import build
+    from edgevirt.storage.guests import built
     from edgevirt.storage.guests.tools import BuildError
 
-    layout = Layout.from_environment()
+    layout = instance.layout()
     _need_root("building an image")
-    layout.guests.mkdir(parents=True, exist_ok=True)
-    disk = layout.guests / f"{guest}.qcow2"
     try:
-        build(guest, disk, layout.guests)
+        with built(guest, layout.guests, say=lambda words: click.echo(f"{words} ...", err=True)) as disk:
+            image = _with_store(lambda store: store.import_disk(disk, name or guest))
     except BuildError as error:
         raise CommandError(f"{guest} could not be built: {error}") from error
-    try:
-        image = _with_store(lambda store: store.import_disk(disk, name or guest))
-    finally:
-        disk.unlink(missing_ok=True)
     show(_described(image), output, lambda result: f"Built {result['name']} ({result['size']} bytes).")
 
 
@@ -108,7 +103,7 @@ def _with_store(work: Callable[[ImageStore], Awaitable[T]]) -> T:
     from edgevirt.storage.images.store import ImageStore
 
     async def opened() -> T:
-        store = ImageStore(Layout.from_environment().images)
+        store = ImageStore(instance.layout().images)
         try:
             return await work(store)
         finally:

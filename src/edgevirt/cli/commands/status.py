@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgevirt.cli import cluster
+from edgevirt.cli import cluster, instance
 from edgevirt.cli.errors import CommandError
 from edgevirt.cli.output import output_option, show
 from edgevirt.install.standalone import supervise
-from edgevirt.install.standalone.layout import Layout
 
 if TYPE_CHECKING:
     from edgevirt.kube.client import Client
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 @output_option
 def status_command(output: str) -> int:
     """Show what is running on this machine. Exit code 1 if it is not healthy."""
-    layout = Layout.from_environment()
+    layout = instance.layout()
     pids = {name: supervise.running_pid(layout, name) for name in supervise.MODULES}
     result: dict[str, Any] = {
         "healthy": False,

@@ -19,12 +19,12 @@ from edgevirt.engine.apiserver.names import (
     path_segment_faults,
     subdomain_faults,
 )
+from edgevirt.engine.apiserver.pods import POD_FIELDS, Pods
 from edgevirt.engine.apiserver.registry import ALL_VERBS, Registry, ServedResource, Strategy
 from edgevirt.engine.apiserver.schema.builtin import builtin_schema
 from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
 from edgevirt.engine.apiserver.strategies import (
     EVENT_FIELDS,
-    POD_FIELDS,
     ApiServices,
     Claims,
     ConfigData,
@@ -33,7 +33,6 @@ from edgevirt.engine.apiserver.strategies import (
     Namespaces,
     Nodes,
     Plain,
-    Pods,
     RoleBindings,
     Roles,
     SecretData,

@@ -21,6 +21,7 @@ from edgevirt.engine.apiserver.cluster import Cluster, Seams
 from edgevirt.engine.apiserver.customresources import CustomResources
 from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.discovery import Discovery, ExternalGroupVersion
+from edgevirt.engine.apiserver.durability import VOLATILE_COLLECTIONS
 from edgevirt.engine.apiserver.expiry import expire_events
 from edgevirt.engine.apiserver.kubelet import Kubelets
 from edgevirt.engine.apiserver.nonresource import KUBERNETES_VERSION, NonResource
@@ -34,7 +35,6 @@ from edgevirt.engine.store.store import Store, StoreSettings
 _log = logging.getLogger("edgevirt.engine.apiserver")
 
 STORE_FILE = "store.db"
-_VOLATILE = frozenset({"/registry/coordination.k8s.io/leases/", "/registry/nodes/"})
 _SHUTDOWN_SECONDS = 3.0
 _KEEPALIVE_SECONDS = 120.0
 _BACKLOG = 512
@@ -104,7 +104,7 @@ class ApiServer:
         """Opens the store and wires everything; nothing is served yet."""
         settings = self._settings
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store_settings = settings.store or StoreSettings(volatile_collections=_VOLATILE)
+        store_settings = settings.store or StoreSettings(volatile_collections=VOLATILE_COLLECTIONS)
         self._store = await Store.open(settings.data_dir / STORE_FILE, store_settings)
         self.cluster = Cluster(self._store, builtin_registry(), Seams(), settings.clock)
         self._writes, self._deletes = Writes(self.cluster), Deletes(self.cluster)

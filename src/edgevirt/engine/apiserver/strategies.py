@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhooks
-from edgevirt.engine.apiserver.errors import Cause, invalid
+from edgevirt.engine.apiserver.errors import Cause
 from edgevirt.engine.apiserver.names import invalid_value
 from edgevirt.engine.apiserver.objects import decode_json
 from edgevirt.engine.apiserver.registry import WriteContext
@@ -108,16 +108,16 @@ def _key_faults(field: str, key: str) -> list[Cause]:
 def _immutable_faults(obj: Json, old: Json, fields: tuple[str, ...]) -> list[Cause]:
     causes: list[Cause] = []
     if not obj.get("immutable"):
-        causes.append(_forbidden("immutable", "field is immutable when `immutable` is set"))
+        causes.append(forbidden_cause("immutable", "field is immutable when `immutable` is set"))
     causes.extend(
-        _forbidden(field, "field is immutable when `immutable` is set")
+        forbidden_cause(field, "field is immutable when `immutable` is set")
         for field in fields
         if (obj.get(field) or {}) != (old.get(field) or {})
     )
     return causes
 
 
-def _forbidden(field: str, why: str) -> Cause:
+def forbidden_cause(field: str, why: str) -> Cause:
     return Cause("FieldValueForbidden", f"Forbidden: {why}", field)
 
 
@@ -192,129 +192,6 @@ def _docker_faults(kind: str, data: Json) -> list[Cause]:
     except (ValueError, msgspec.DecodeError) as error:
         fault = str(error)
     return [invalid_value(f"data[{key}]", "<secret contents redacted>", fault)] if fault else []
-
-
-_POD_MUTABLE = (
-    "activeDeadlineSeconds",
-    "terminationGracePeriodSeconds",
-    "tolerations",
-    "nodeName",
-    "schedulingGates",
-)
-_POD_IMMUTABLE_TEXT = (
-    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
-)
-
-
-class Pods(Plain):
-    """Pod: phase and QoS at creation, a spec that stays."""
-
-    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
-        spec = obj.get("spec") or {}
-        obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
-
-    def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
-        node = (obj.get("spec") or {}).get("nodeName")
-        if context.subresource != "binding" and node != (old.get("spec") or {}).get("nodeName"):
-            name = obj["metadata"]["name"]
-            raise invalid("Pod", "", name, [_forbidden("spec", _POD_IMMUTABLE_TEXT)])
-        if context.subresource == "status":
-            status = obj.setdefault("status", {})
-            previous = (old.get("status") or {}).get("qosClass")
-            if previous:
-                status.setdefault("qosClass", previous)
-            owners = old["metadata"].get("ownerReferences")
-            if owners is None:
-                obj["metadata"].pop("ownerReferences", None)
-            else:
-                obj["metadata"]["ownerReferences"] = owners
-
-    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
-        spec = obj.get("spec") or {}
-        causes: list[Cause] = []
-        if old is None:
-            if not spec.get("containers"):
-                causes.append(Cause("FieldValueRequired", "Required value", "spec.containers"))
-            causes.extend(_container_faults(spec))
-            return causes
-        before = old.get("spec") or {}
-        if spec is not before and _frozen(spec) != _frozen(before):
-            causes.append(_forbidden("spec", _POD_IMMUTABLE_TEXT))
-        return causes
-
-    def field_labels(self, obj: Json) -> dict[str, str]:
-        spec, status = obj.get("spec") or {}, obj.get("status") or {}
-        return {
-            "spec.nodeName": spec.get("nodeName") or "",
-            "spec.restartPolicy": spec.get("restartPolicy") or "",
-            "spec.schedulerName": spec.get("schedulerName") or "",
-            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
-            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
-            "status.phase": status.get("phase") or "",
-            "status.podIP": status.get("podIP") or "",
-            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
-        }
-
-
-def _frozen(spec: Json) -> Json:
-    """The part of a pod's spec that never changes."""
-    kept = {name: value for name, value in spec.items() if name not in _POD_MUTABLE}
-    for field in ("containers", "initContainers"):
-        if field in kept:
-            kept[field] = [{n: v for n, v in c.items() if n != "image"} for c in kept[field] or ()]
-    return kept
-
-
-def _container_faults(spec: Json) -> list[Cause]:
-    causes: list[Cause] = []
-    names: set[str] = set()
-    volumes: set[str] = set()
-    for index, volume in enumerate(spec.get("volumes") or ()):
-        path = f"spec.volumes[{index}].name"
-        name = volume.get("name") or ""
-        if not name:
-            causes.append(Cause("FieldValueRequired", "Required value", path))
-        elif name in volumes:
-            causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {shown(name)}", path))
-        volumes.add(name)
-    for field in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(field) or ()):
-            path = f"spec.{field}[{index}]"
-            name = container.get("name") or ""
-            if not name:
-                causes.append(Cause("FieldValueRequired", "Required value", f"{path}.name"))
-            elif name in names:
-                causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {shown(name)}", f"{path}.name"))
-            names.add(name)
-            if not container.get("image"):
-                causes.append(Cause("FieldValueRequired", "Required value", f"{path}.image"))
-            for position, mount in enumerate(container.get("volumeMounts") or ()):
-                if mount.get("name") not in volumes:
-                    causes.append(
-                        Cause(
-                            "FieldValueNotFound",
-                            f"Not found: {shown(mount.get('name') or '')}",
-                            f"{path}.volumeMounts[{position}].name",
-                        )
-                    )
-    return causes
-
-
-def qos_class(spec: Json) -> str:
-    """Guaranteed, Burstable or BestEffort, from the containers' cpu and memory."""
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    any_set, guaranteed = False, bool(containers)
-    for container in containers:
-        resources = container.get("resources") or {}
-        requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-        for name in ("cpu", "memory"):
-            limit, request = limits.get(name), requests.get(name, limits.get(name))
-            any_set = any_set or limit is not None or request is not None
-            if limit is None or request != limit:
-                guaranteed = False
-    return "Guaranteed" if guaranteed and any_set else "Burstable" if any_set else "BestEffort"
 
 
 class Namespaces(Plain):
@@ -405,7 +282,7 @@ class Claims(WithStatus):
                 n: v for n, v in before.items() if n not in free
             }:
                 causes.append(
-                    _forbidden(
+                    forbidden_cause(
                         "spec",
                         "spec is immutable after creation except resources.requests and "
                         "volumeAttributesClassName "
@@ -438,7 +315,6 @@ class Events(Plain):
 
 
 EVENT_FIELDS = frozenset(Events().field_labels({}))
-POD_FIELDS = frozenset(Pods().field_labels({}))
 
 
 class RoleBindings(Plain):

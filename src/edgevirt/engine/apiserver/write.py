@@ -18,6 +18,7 @@ import msgspec
 
 from edgevirt.engine.apiserver import managedfields
 from edgevirt.engine.apiserver.cluster import Cluster, api_errors
+from edgevirt.engine.apiserver.durability import is_durable, is_heartbeat
 from edgevirt.engine.apiserver.errors import (
     Cause,
     Details,
@@ -127,7 +128,7 @@ class Writes:
             try:
                 with api_errors(resource, metadata["name"]):
                     record = await cluster.store.create(
-                        cluster.collection(resource), key, stamped(obj), durable=is_durable(resource, key)
+                        cluster.collection(resource), key, stamped(obj), durable=is_durable(resource)
                     )
                 return cluster.data(resource, record)
             except StatusError as error:
@@ -173,7 +174,7 @@ class Writes:
                 answer = encode(obj)
                 await cluster.store.delete(collection, record.key, record.revision, stamped(obj))
                 return answer
-            durable = is_durable(resource, record.key) and not is_heartbeat(resource, old, obj)
+            durable = is_durable(resource) and not is_heartbeat(resource, old, obj)
             stored = await cluster.store.update(
                 collection, record.key, record.revision, stamped(obj), durable=durable
             )
@@ -481,31 +482,6 @@ def is_finished(resource: ServedResource, obj: Json) -> bool:
     if resource.plural == "namespaces" and not resource.group:
         return not (obj.get("spec") or {}).get("finalizers")
     return True
-
-
-VOLATILE_LEASES = "kube-node-lease/"
-
-
-def is_durable(resource: ServedResource, key: str) -> bool:
-    """Node leases are renewed every few seconds and mean nothing after a restart: they stay in memory."""
-    return not (resource.plural == "leases" and key.startswith(VOLATILE_LEASES))
-
-
-def is_heartbeat(resource: ServedResource, old: Json, new: Json) -> bool:
-    """A node update that changes nothing but the time of its last heartbeat."""
-    if resource.plural != "nodes" or resource.group:
-        return False
-    return _without_heartbeat(old) == _without_heartbeat(new)
-
-
-def _without_heartbeat(node: Json) -> Json:
-    status = dict(node.get("status") or {})
-    status["conditions"] = [
-        {name: value for name, value in condition.items() if name != "lastHeartbeatTime"}
-        for condition in status.get("conditions") or ()
-    ]
-    metadata = {name: value for name, value in node["metadata"].items() if name != "managedFields"}
-    return {**node, "status": status, "metadata": metadata}
 
 
 def _finalizer_faults(metadata: Json, old: Json) -> list[Cause]:

@@ -81,6 +81,13 @@ def delete(directory: Path) -> None:
         pass
 
 
+def remove_hollow(directory: Path) -> None:
+    """Remove files on which no namespace was mounted any more; plugins take no file, not an empty one."""
+    for kind in _KINDS:
+        if not complete(directory, frozenset({kind})):
+            (directory / kind).unlink(missing_ok=True)
+
+
 def complete(directory: Path, kinds: frozenset[str]) -> bool:
     """True if all the namespaces (not just empty files) are there."""
     if not kinds:

@@ -108,6 +108,7 @@ def _release(services: Services, pod: Pod) -> None:
     directory = services.pod_dir(uid)
     mounts.unmount_below(directory.resolve())
     spec = pod.spec
+    namespaces.remove_hollow(services.sandbox_dir(uid))
     if not (spec and spec.host_network):
         services.cni.delete(network(services, pod))
     namespaces.delete(services.sandbox_dir(uid))
@@ -128,6 +129,7 @@ def remove_orphan(services: Services, uid: str) -> None:
     group.kill_shims()
     mounts.unmount_below(services.pod_dir(uid).resolve())
     directory = services.sandbox_dir(uid)
+    namespaces.remove_hollow(directory)
     try:
         services.cni.delete(PodNetwork(uid, str(directory / "net"), "", ""))
     except CniError as error:

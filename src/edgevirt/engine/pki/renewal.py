@@ -14,12 +14,24 @@ import errno
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Protocol, TypeVar
 
-from edgevirt.engine.pki.authority import EARLIEST_PLAUSIBLE_TIME, Leaf, utc_now
+from edgevirt.engine.pki.authority import EARLIEST_PLAUSIBLE_TIME, utc_now
 
 _CLOCK_REALTIME = 0
 _TFD_TIMER_ABSTIME = 1
 _TFD_TIMER_CANCEL_ON_SET = 2
+
+
+class Expiring(Protocol):
+    """A leaf, or several that are issued together and end together."""
+
+    @property
+    def not_after(self) -> datetime:
+        """When the first of them ends."""
+
+
+E = TypeVar("E", bound=Expiring)
 
 
 class _Timespec(ctypes.Structure):
@@ -30,7 +42,7 @@ class _TimerSpec(ctypes.Structure):
     _fields_ = (("interval", _Timespec), ("value", _Timespec))
 
 
-def renewal_time(leaf: Leaf, issued: datetime) -> datetime:
+def renewal_time(leaf: Expiring, issued: datetime) -> datetime:
     """When `leaf`, issued at `issued`, should be replaced: after two thirds of its life.
 
     A leaf issued by an implausible clock has no meaningful life; it is kept until the clock is set.
@@ -76,8 +88,8 @@ async def until_wall_time_or_clock_set(when: datetime) -> None:
 
 
 async def keep_fresh(
-    issue: Callable[[], Leaf],
-    apply: Callable[[Leaf], Awaitable[None]],
+    issue: Callable[[], E],
+    apply: Callable[[E], Awaitable[None]],
     clock: Callable[[], datetime] = utc_now,
     wait: Callable[[datetime], Awaitable[None]] = until_wall_time_or_clock_set,
 ) -> None:

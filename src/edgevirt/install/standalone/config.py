@@ -6,21 +6,27 @@ An unknown key or a value of the wrong type is refused with its name; nothing is
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import socket
-import tempfile
 from pathlib import Path
 
 import msgspec
 import yaml
 
-_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
-_LINK = re.compile(r"^[a-zA-Z0-9_.-]{1,15}$")
+from edgevirt.engine.pki.files import write_durably
+
+_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
+_LINK = re.compile(r"^[a-zA-Z0-9_.-]{1,15}\Z")
+_CGROUP = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}\Z")
 
 
 class ConfigError(Exception):
     """The configuration cannot be used. The text names the file, the key and what is allowed."""
+
+    def __init__(self, where: str, words: str) -> None:
+        super().__init__(f"{where}: {words}")
+        option = where.startswith("edgevirt ")
+        self.next_step = f"{where} with a different option" if option else f"mend {where}, then edgevirt up"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
@@ -47,10 +53,15 @@ def load(path: Path) -> Config:
         text = path.read_text()
     except FileNotFoundError:
         return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"cannot be read: {error}") from error
     try:
         config = msgspec.convert(yaml.safe_load(text) or {}, Config)
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path} is not a usable configuration: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(str(path), f"is not YAML: {error}") from error
+    except msgspec.ValidationError as error:
+        known = ", ".join(field.encode_name for field in msgspec.structs.fields(Config))
+        raise ConfigError(str(path), f"{error}; the keys are {known}") from error
     check(config, str(path))
     return config
 
@@ -65,38 +76,46 @@ def check(config: Config, where: str) -> None:
     }
     for key, port in ports.items():
         if not 0 < port < 65536:
-            raise ConfigError(f"{where}: {key} is {port} but must be between 1 and 65535")
-    if len(set(ports.values())) != len(ports):
-        raise ConfigError(f"{where}: {', '.join(ports)} must be four different ports")
+            raise ConfigError(where, f"{key} is {port} but must be between 1 and 65535")
+    for port in ports.values():
+        keys = [key for key, other in ports.items() if other == port]
+        if len(keys) > 1:
+            raise ConfigError(where, f"{' and '.join(keys)} are both {port} but must differ")
     try:
         ipaddress.ip_address(config.api_address)
     except ValueError as error:
-        raise ConfigError(f"{where}: apiAddress: {error}") from error
-    try:
-        subnet = ipaddress.ip_network(config.pod_subnet)
-    except ValueError as error:
-        raise ConfigError(f"{where}: podSubnet: {error}") from error
-    if subnet.version != 4 or subnet.prefixlen > 28:
-        raise ConfigError(f"{where}: podSubnet is {subnet} but must be an IPv4 network of at least /28")
+        raise ConfigError(
+            where, f"apiAddress is '{config.api_address}' but must be an IP address, such as 0.0.0.0"
+        ) from error
+    _check_subnet(config.pod_subnet, where)
     if not _NAME.match(config.node_name):
         raise ConfigError(
-            f"{where}: nodeName '{config.node_name}' must be lower-case letters, digits, '-' and '.'"
+            where, f"nodeName is '{config.node_name}' but must be lower-case letters, digits, '-' and '.'"
         )
-    if not _LINK.match(config.bridge):
+    if not _LINK.match(config.bridge) or config.bridge in (".", ".."):
         raise ConfigError(
-            f"{where}: bridge '{config.bridge}' must be 1 to 15 letters, digits, '_', '.' or '-'"
+            where, f"bridge is '{config.bridge}' but must be 1 to 15 letters, digits, '_', '.' or '-'"
         )
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", config.cgroup):
-        raise ConfigError(f"{where}: cgroup '{config.cgroup}' must be lower-case letters, digits and '-'")
+    if not _CGROUP.match(config.cgroup):
+        raise ConfigError(
+            where, f"cgroup is '{config.cgroup}' but must be up to 63 lower-case letters, digits and '-'"
+        )
+
+
+def _check_subnet(text: str, where: str) -> None:
+    try:
+        subnet = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ConfigError(where, f"podSubnet: {error}; it must look like 10.244.0.0/24") from error
+    if subnet.version != 4 or subnet.prefixlen > 28:
+        raise ConfigError(where, f"podSubnet is {subnet} but must be an IPv4 network of at least /28")
+    if subnet.is_loopback or subnet.is_multicast or subnet.is_link_local or subnet.is_unspecified:
+        raise ConfigError(where, f"podSubnet is {subnet} but must be a network that hosts can have")
 
 
 def save(path: Path, config: Config) -> None:
     """Write the configuration durably: it is complete on disk before it gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write("# Settings of this edgevirt instance; `edgevirt up` reads them at its start.\n")
-        yaml.safe_dump(msgspec.to_builtins(config), file, sort_keys=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    text = "# Settings of this edgevirt instance; `edgevirt up` reads them at its start.\n"
+    text += yaml.safe_dump(msgspec.to_builtins(config), sort_keys=False)
+    write_durably(path, text.encode(), 0o644)

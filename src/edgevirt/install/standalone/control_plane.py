@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Awaitable, Callable
 
 import click
 
 from edgevirt.engine import controllers, scheduler
 from edgevirt.engine.apiserver import server as apiserver
-from edgevirt.engine.pki import PkiError
 from edgevirt.install.standalone import bootstrap, config, host_image, identities
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.install.standalone.logging_setup import configure
+from edgevirt.install.standalone.renewal import keep_identities_fresh
+from edgevirt.install.standalone.reporter import Reporter, run_until_told
 from edgevirt.install.standalone.shutdown import uncordon
-from edgevirt.install.standalone.supervise import CONTROL_PLANE, Reporter
+from edgevirt.install.standalone.supervise import CONTROL_PLANE
 from edgevirt.kube.client import Client
 from edgevirt.kube.memory import freeze_heap
 
@@ -44,36 +44,28 @@ def main(report_fd: int | None) -> None:
     reporter = Reporter(layout, CONTROL_PLANE, report_fd)
     try:
         settings = config.load(layout.config_file)
-        issued = identities.issue(layout, settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve_until_told(layout, settings, issued, reporter))
-    except (config.ConfigError, PkiError, OSError) as error:
+            runner.run(run_until_told(_serve(layout, settings, reporter), reporter))
+    except (config.ConfigError, OSError) as error:
         reporter.fail(f"the control plane cannot start: {error}")
     except BaseExceptionGroup as group:
         log.exception("the control plane ended")
         reporter.fail(f"the control plane cannot go on: {first_error(group)}")
 
 
-async def _serve_until_told(
-    layout: Layout, settings: config.Config, issued: identities.Identities, reporter: Reporter
-) -> None:
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(_serve(layout, settings, issued, reporter))
-        await told.wait()
-        log.info("stopping")
-        running.cancel()
-
-
-async def _serve(
-    layout: Layout, settings: config.Config, issued: identities.Identities, reporter: Reporter
-) -> None:
+async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) -> None:
+    issued = identities.paths(layout)
+    renewed = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         await start(
-            group, "apiserver", lambda ready: apiserver.run(_apiserver(layout, settings, issued), ready)
+            group,
+            "certificates",
+            lambda written: keep_identities_fresh(layout, settings, written, renewed),
+        )
+        await start(
+            group,
+            "apiserver",
+            lambda ready: apiserver.run(_apiserver(layout, settings, issued, renewed), ready),
         )
         async with Client.from_kubeconfig(layout.admin_kubeconfig, user_agent="edgevirt-up") as client:
             await bootstrap.definitions(client)
@@ -89,7 +81,9 @@ async def _serve(
         log.info("control plane is ready")
 
 
-def _apiserver(layout: Layout, settings: config.Config, issued: identities.Identities) -> apiserver.Settings:
+def _apiserver(
+    layout: Layout, settings: config.Config, issued: identities.Identities, renewed: asyncio.Event
+) -> apiserver.Settings:
     return apiserver.Settings(
         data_dir=layout.store,
         address=settings.api_address,
@@ -104,6 +98,7 @@ def _apiserver(layout: Layout, settings: config.Config, issued: identities.Ident
         kubelet_ca=issued.ca,
         kubelet_certificate=issued.kubelet_client.certificate,
         kubelet_key=issued.kubelet_client.key,
+        reload=renewed,
     )
 
 

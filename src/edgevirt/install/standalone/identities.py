@@ -1,4 +1,4 @@
-"""Who is who on the box: one certificate per component and purpose, issued anew at every start.
+"""Who is who on the box: one certificate per component and purpose, issued anew at every start and in time.
 
 Client certificates name the service account a component would have on a real cluster, so RBAC is the same on
 both engines. Certificates used between components carry their role as a URI SAN, which the peer checks.
@@ -8,10 +8,14 @@ Keys lie in directories only root can enter.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from edgevirt.engine.pki import Authority, Leaf, role_uri, write_leaf
+from edgevirt.engine.pki.authority import LEAF_LIFETIME
 from edgevirt.install.rbac import NAMESPACE
 from edgevirt.install.standalone.config import Config
 from edgevirt.install.standalone.layout import Layout
@@ -21,6 +25,8 @@ CLUSTER_CA = "ca"
 FRONT_PROXY_CA = "front-proxy-ca"
 FRONT_PROXY_CLIENT = "front-proxy-client"
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+ADMIN_LIFETIME = timedelta(days=365)
+"""People copy the administrator's kubeconfig to other machines, where nothing renews it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class KeyPair:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identities:
-    """Paths of everything that was issued."""
+    """Paths of every certificate."""
 
     ca: Path
     ca_key_directory: Path
@@ -48,7 +54,7 @@ class Identities:
 
 
 def paths(layout: Layout) -> Identities:
-    """Where `issue` puts its files."""
+    """Where `Issued.write` puts its files."""
 
     def pair(name: str) -> KeyPair:
         return KeyPair(layout.pki / f"{name}.crt", layout.pki / f"{name}.key")
@@ -67,69 +73,95 @@ def paths(layout: Layout) -> Identities:
     )
 
 
-def issue(layout: Layout, config: Config) -> Identities:
-    """Issue every certificate and write every kubeconfig; the authorities are made on first use.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Issued:
+    """Every certificate of the box, not yet on disk. `not_after` is when the first of them ends."""
 
-    Raises `edgevirt.engine.pki.PkiError` when the authority's files do not belong together, and OSError.
+    leaves: Mapping[str, Leaf]
+    kubeconfigs: Mapping[Path, tuple[str, Leaf]]
+    """File -> user and certificate."""
+    ca: bytes
+    server: str
+    not_after: datetime
+
+    def write(self, layout: Layout) -> None:
+        """Put everything where `paths` and the layout say, each file complete at once. Raises OSError."""
+        for name, leaf in self.leaves.items():
+            write_leaf(layout.pki, name, leaf)
+        for path, (user, leaf) in self.kubeconfigs.items():
+            kubeconfig.write(path, self.server, self.ca, leaf.cert_pem, leaf.key_pem, user=user)
+
+
+def issuer(layout: Layout, config: Config, lifetime: timedelta = LEAF_LIFETIME) -> Callable[[], Issued]:
+    """What issues every certificate of the box anew; the authorities are made, and written, on first use.
+
+    Raises `edgevirt.engine.pki.PkiError` when the authority's files do not belong together, and OSError; the
+    function it returns needs no file and raises nothing.
     """
     authority = Authority.load_or_create(layout.pki, CLUSTER_CA, "edgevirt")
     front_proxy = Authority.load_or_create(layout.pki, FRONT_PROXY_CA, "edgevirt-front-proxy")
+    return functools.partial(_issue, layout, config, lifetime, authority, front_proxy)
+
+
+def _issue(
+    layout: Layout, config: Config, lifetime: timedelta, authority: Authority, front_proxy: Authority
+) -> Issued:
+    make = functools.partial(authority.issue, lifetime=lifetime)
     node = config.node_name
     loopback = ["127.0.0.1", "::1"]
     host_names = ["localhost", node]
     addresses = sorted({*loopback, *_own_address(config)})
     service_names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     leaves = {
-        "apiserver": authority.issue(
-            "kube-apiserver", dns=[*host_names, *service_names], ips=addresses, server=True
-        ),
-        KUBELET_CLIENT: authority.issue(KUBELET_CLIENT, client=True),
-        "virt-api": authority.issue(
+        "apiserver": make("kube-apiserver", dns=[*host_names, *service_names], ips=addresses, server=True),
+        KUBELET_CLIENT: make(KUBELET_CLIENT, client=True),
+        "virt-api": make(
             "virt-api",
             dns=["localhost", f"virt-api.{NAMESPACE}.svc"],
             ips=loopback,
             uris=[role_uri("virt-api")],
             server=True,
         ),
-        "virt-api-client": authority.issue("virt-api", uris=[role_uri("virt-api")], client=True),
-        "kubelet": authority.issue(f"system:node:{node}", dns=host_names, ips=addresses, server=True),
-        "virt-handler": authority.issue(
+        "virt-api-client": make("virt-api", uris=[role_uri("virt-api")], client=True),
+        "kubelet": make(f"system:node:{node}", dns=host_names, ips=addresses, server=True),
+        "virt-handler": make(
             "virt-handler",
             dns=host_names,
             ips=loopback,
             uris=[role_uri("virt-handler", node)],
             server=True,
         ),
-        FRONT_PROXY_CLIENT: front_proxy.issue(FRONT_PROXY_CLIENT, client=True),
+        FRONT_PROXY_CLIENT: front_proxy.issue(FRONT_PROXY_CLIENT, client=True, lifetime=lifetime),
     }
-    for name, leaf in leaves.items():
-        write_leaf(layout.pki, name, leaf)
-    _write_kubeconfigs(layout, config, authority)
-    return paths(layout)
+    kubeconfigs = {layout.kubeconfig(name): (name, leaf) for name, leaf in _users(make, node).items()}
+    admin = authority.issue(
+        "kubernetes-admin", groups=["system:masters"], client=True, lifetime=max(lifetime, ADMIN_LIFETIME)
+    )
+    kubeconfigs[layout.admin_kubeconfig] = ("admin", admin)
+    return Issued(
+        leaves,
+        kubeconfigs,
+        authority.cert_pem,
+        local_server(config),
+        min(leaf.not_after for leaf in leaves.values()),
+    )
 
 
-def _write_kubeconfigs(layout: Layout, config: Config, authority: Authority) -> None:
-    ca = (layout.pki / f"{CLUSTER_CA}.crt").read_bytes()
+def _users(make: Callable[..., Leaf], node: str) -> dict[str, Leaf]:
     accounts = ["system:serviceaccounts", f"system:serviceaccounts:{NAMESPACE}"]
 
     def account(component: str, role: str, node: str = "") -> Leaf:
         user = f"system:serviceaccount:{NAMESPACE}:{component}"
-        return authority.issue(user, groups=accounts, uris=[role_uri(role, node)], client=True)
+        return make(user, groups=accounts, uris=[role_uri(role, node)], client=True)
 
-    node = config.node_name
-    users = {
+    return {
         "virt-api": account("kubevirt-apiserver", "virt-api"),
         "virt-controller": account("kubevirt-controller", "virt-controller"),
         "virt-handler": account("kubevirt-handler", "virt-handler", node),
-        "scheduler": authority.issue("system:kube-scheduler", client=True),
-        "controllers": authority.issue("system:kube-controller-manager", client=True),
-        "kubelet": authority.issue(f"system:node:{node}", groups=["system:nodes"], client=True),
+        "scheduler": make("system:kube-scheduler", client=True),
+        "controllers": make("system:kube-controller-manager", client=True),
+        "kubelet": make(f"system:node:{node}", groups=["system:nodes"], client=True),
     }
-    server = local_server(config)
-    for name, leaf in users.items():
-        kubeconfig.write(layout.kubeconfig(name), server, ca, leaf.cert_pem, leaf.key_pem, user=name)
-    admin = authority.issue("kubernetes-admin", groups=["system:masters"], client=True)
-    kubeconfig.write(layout.admin_kubeconfig, server, ca, admin.cert_pem, admin.key_pem)
 
 
 def local_server(config: Config) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from pathlib import Path
 
 import click
@@ -14,7 +13,8 @@ from edgevirt.install.standalone import capabilities, config, host_image, identi
 from edgevirt.install.standalone.control_plane import LOOPBACK, first_error, start
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.install.standalone.logging_setup import configure
-from edgevirt.install.standalone.supervise import NODE, Reporter
+from edgevirt.install.standalone.reporter import Reporter, run_until_told
+from edgevirt.install.standalone.supervise import NODE
 from edgevirt.kube.memory import freeze_heap
 from edgevirt.virt_handler import server as virt_handler
 from edgevirt.virt_handler.settings import Settings as HandlerSettings
@@ -32,24 +32,12 @@ def main(report_fd: int | None) -> None:
     reporter = Reporter(layout, NODE, report_fd)
     try:
         settings = config.load(layout.config_file)
-        asyncio.run(_serve_until_told(layout, settings, reporter))
+        asyncio.run(run_until_told(_serve(layout, settings, reporter), reporter))
     except (config.ConfigError, OSError) as error:
         reporter.fail(f"the node cannot start: {error}")
     except BaseExceptionGroup as group:
         log.exception("the node ended")
         reporter.fail(f"the node cannot go on: {first_error(group)}")
-
-
-async def _serve_until_told(layout: Layout, settings: config.Config, reporter: Reporter) -> None:
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    async with asyncio.TaskGroup() as group:
-        running = group.create_task(_serve(layout, settings, reporter))
-        await told.wait()
-        log.info("stopping")
-        running.cancel()
 
 
 async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import ipaddress
 import os
 import shutil
 import socket
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgevirt.install.standalone.config import Config
+from edgevirt.install.standalone.supervise import SEARCH_PATH
 
 PROGRAMS = {
     "crun": "crun",
@@ -26,7 +31,6 @@ FILES = {
     Path("/usr/lib/python3/dist-packages/libvirt.py"): "python3-libvirt",
 }
 MIN_FREE_BYTES = 64 * 1024 * 1024
-_SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,12 +48,13 @@ def check(config: Config, data: Path, *, ports: bool = True) -> list[Problem]:
         return [
             Problem("edgevirt makes namespaces, mounts and bridges, which needs root", "sudo edgevirt up")
         ]
-    return [*_packages(), *_kernel(), *_disk(data), *(_ports(config) if ports else ())]
+    problems = [*_packages(), *_kernel(), *_disk(data), *_network(config)]
+    return [*problems, *(_ports(config) if ports else ())]
 
 
 def _packages() -> list[Problem]:
     missing = {
-        package for program, package in PROGRAMS.items() if shutil.which(program, path=_SEARCH_PATH) is None
+        package for program, package in PROGRAMS.items() if shutil.which(program, path=SEARCH_PATH) is None
     }
     missing |= {package for path, package in FILES.items() if not path.exists()}
     if not missing:
@@ -82,6 +87,37 @@ def _disk(data: Path) -> list[Problem]:
     ]
 
 
+def _network(config: Config, routes: Path = Path("/proc/net/route")) -> list[Problem]:
+    """The bridge must be ours or new, and the pod subnet nobody else's on this machine."""
+    link = Path("/sys/class/net") / config.bridge
+    if link.exists() and not (link / "bridge").is_dir():
+        return [
+            Problem(
+                f"there is a network interface {config.bridge} already, and it is not a bridge",
+                "choose another: edgevirt up --bridge NAME",
+            )
+        ]
+    subnet = ipaddress.IPv4Network(config.pod_subnet)
+    for name, network in _routes(routes):
+        if name != config.bridge and network.prefixlen > 0 and network.overlaps(subnet):
+            return [
+                Problem(
+                    f"the pod subnet {subnet} overlaps with {network}, which this machine reaches by {name}",
+                    "choose another: edgevirt up --pod-subnet 10.N.0.0/24",
+                )
+            ]
+    return []
+
+
+def _routes(table: Path) -> Iterator[tuple[str, ipaddress.IPv4Network]]:
+    """Interface and destination of every IPv4 route; addresses are in the machine's byte order there."""
+    for line in table.read_text().splitlines()[1:]:
+        fields = line.split()
+        address, mask = (int(fields[i], 16).to_bytes(4, sys.byteorder) for i in (1, 7))
+        bits = int.from_bytes(mask, "big").bit_count()
+        yield fields[0], ipaddress.IPv4Network((address, bits))
+
+
 def _ports(config: Config) -> list[Problem]:
     problems = []
     for key, address, port in (
@@ -96,6 +132,12 @@ def _ports(config: Config) -> list[Problem]:
             try:
                 probe.bind((address, port))
             except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    words = f"{address} (apiAddress) is no address of this machine"
+                    problems.append(
+                        Problem(words, "see `ip -br address`, or edgevirt up --api-address 0.0.0.0")
+                    )
+                    continue
                 option = "--" + "".join(f"-{c.lower()}" if c.isupper() else c for c in key)
                 held = f"{address}:{port} ({key}) cannot be used: {error.strerror}"
                 see = f"see who holds it with `ss -ltnp 'sport = :{port}'`"

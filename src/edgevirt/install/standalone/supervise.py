@@ -1,21 +1,23 @@
 """Starting and stopping the two processes, from the command line's side.
 
-A process holds a lock on its pid file for as long as it lives, so "is it running" is a question to the
-kernel and never a guess from a number in a file. It reports through a pipe when it can do its work, or why
-it cannot; whoever starts it waits for that or for its end, whichever comes first.
+A process holds a lock on its pid file for as long as it lives, so "is it running, and which one is it" is a
+question to the kernel and never a guess from a number in a file. It reports through a pipe when it can do its
+work, or why it cannot; whoever starts it waits for that or for its end, whichever comes first. A process
+whose starter vanishes before that ends by itself, so that a killed `edgevirt up` leaves nothing half ready.
 """
 
 from __future__ import annotations
 
-import errno
+import dataclasses
 import fcntl
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import NoReturn
 
 from edgevirt.install.standalone.layout import ROOT_VARIABLE, Layout
 
@@ -27,75 +29,109 @@ MODULES = {
 }
 READY = b"ready\n"
 _MAX_REPORT = 16 * 1024
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY")
+_KILL_SECONDS = 10.0
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where the processes look for programs, whatever the PATH of who starts them."""
+_ENVIRONMENT = (
+    "HOME",
+    "LANG",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
+# struct flock of fcntl(2), the same on every 64-bit Linux: type, whence, start, length, pid.
+_FLOCK = struct.Struct("hhqqi0q")
 
 
 class ProcessError(Exception):
     """A process could not be started or stopped. The text says why and what to do."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Running:
+    """A process that is alive. `ready`: it has reported that it can do its work."""
+
+    pid: int
+    ready: bool
+
+
 def pid_file(layout: Layout, name: str) -> Path:
     return layout.run / f"{name}.pid"
 
 
+def running(layout: Layout, name: str) -> Running | None:
+    """The process if it is alive, else None. What a pid file says without its lock being held is ignored."""
+    path = pid_file(layout, name)
+    try:
+        with path.open("rb") as file:
+            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
+            text = file.read(64)
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    if kind == fcntl.F_UNLCK:
+        return None
+    return Running(pid, ready=text == _ready_mark(pid))
+
+
 def running_pid(layout: Layout, name: str) -> int | None:
     """Pid of the process if it is alive, else None."""
-    try:
-        file = pid_file(layout, name).open("r+")
-    except FileNotFoundError:
-        return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            text = file.read().strip()
-            return int(text) if text.isdecimal() else None
-    return None
+    found = running(layout, name)
+    return None if found is None else found.pid
 
 
 def start(layout: Layout, name: str, deadline: float) -> int:
     """Start the process and wait until it reports ready; returns its pid. `deadline` in seconds.
 
-    Raises ProcessError with the process's own words if it ends or does not report in time; it is not left
-    behind then.
+    Raises ProcessError with the process's own words if it ends or does not report in time, and OSError; it is
+    not left behind then.
     """
-    reader, writer = os.pipe()
-    log = layout.log_file(name).open("ab")
     environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
-    environment[ROOT_VARIABLE] = str(layout.root)
+    environment |= {"PATH": SEARCH_PATH, ROOT_VARIABLE: str(layout.root)}
+    reader, writer = os.pipe()
     try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", MODULES[name], "--report-fd", str(writer)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd="/",
-            pass_fds=(writer,),
-            start_new_session=True,
-        )
-    finally:
-        os.close(writer)
-        log.close()
-    try:
-        report = _read_report(reader, deadline)
+        try:
+            with layout.log_file(name).open("ab") as log:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", MODULES[name], "--report-fd", str(writer)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    cwd="/",
+                    pass_fds=(writer,),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(writer)
+        try:
+            report = _read_report(reader, deadline)
+        except BaseException:
+            _end(process)
+            raise
     finally:
         os.close(reader)
     if report == READY:
+        # It lives on after this command; nobody is to wait for it here.
+        process.returncode = 0
         return process.pid
-    if report is None:
-        _kill(process.pid)
-        process.wait()
-        where = layout.log_file(name)
-        raise ProcessError(f"{name} was not ready after {deadline:.0f} s and was stopped; its log is {where}")
-    code = process.wait()
-    words = report.decode(errors="replace").strip()
     where = layout.log_file(name)
+    if report is None:
+        _end(process)
+        raise ProcessError(f"{name} was not ready after {deadline:.0f} s and was stopped; its log is {where}")
+    code = _end(process)
+    words = report.decode(errors="replace").strip()
     raise ProcessError(words or f"{name} ended with exit code {code} before it was ready; its log is {where}")
 
 
 def stop(layout: Layout, name: str, deadline: float) -> bool:
-    """End the process with SIGTERM, after `deadline` seconds with SIGKILL. False if it was not running."""
+    """End the process with SIGTERM, after `deadline` seconds with SIGKILL. False if it was not running.
+
+    Raises ProcessError if the kernel cannot end it.
+    """
     pid = running_pid(layout, name)
     if pid is None:
         return False
@@ -107,25 +143,26 @@ def stop(layout: Layout, name: str, deadline: float) -> bool:
         # The lock is asked again: the pid may have been reused between reading and opening it.
         if running_pid(layout, name) != pid:
             return False
-        signal.pidfd_send_signal(descriptor, signal.SIGTERM)
-        ended, _, _ = select.select([descriptor], [], [], deadline)
-        if not ended:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            select.select([descriptor], [], [], 10)
+        for number, seconds in ((signal.SIGTERM, deadline), (signal.SIGKILL, _KILL_SECONDS)):
+            signal.pidfd_send_signal(descriptor, number)
+            ended, _, _ = select.select([descriptor], [], [], seconds)
+            if ended:
+                return True
     except ProcessLookupError:
-        pass  # it ended by itself meanwhile
+        return True  # it ended by itself meanwhile
     finally:
         os.close(descriptor)
-    return True
+    raise ProcessError(f"{name} (pid {pid}) does not end even when killed; the kernel log may say why: dmesg")
 
 
 def _read_report(reader: int, deadline: float) -> bytes | None:
     """What the process said before it closed the pipe or said ready; None if it said nothing in time."""
     poller = select.poll()
     poller.register(reader, select.POLLIN | select.POLLHUP)
+    until = time.monotonic() + deadline
     report = b""
     while len(report) < _MAX_REPORT:
-        if not poller.poll(deadline * 1000):
+        if not poller.poll(max(0.0, until - time.monotonic()) * 1000):
             return None
         part = os.read(reader, 4096)
         report += part
@@ -134,48 +171,16 @@ def _read_report(reader: int, deadline: float) -> bytes | None:
     return report
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
-class Reporter:
-    """The started process's side: holds its pid file and reports once."""
-
-    def __init__(self, layout: Layout, name: str, descriptor: int | None) -> None:
-        self._layout = layout
-        self._name = name
-        self._descriptor = descriptor
-        self._file = pid_file(layout, name).open("a+")
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """End a process that did not become ready, gently first: it may have children to end."""
+    if process.poll() is None:
+        process.terminate()
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            self.fail(f"{name} is running already; `edgevirt status` shows it")
-        self._file.truncate(0)
-        self._file.write(f"{os.getpid()}\n")
-        self._file.flush()
+            process.wait(_KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()
 
-    def ready(self) -> None:
-        """Tell whoever waits that the work can begin."""
-        self._say(READY)
 
-    def fail(self, words: str) -> NoReturn:
-        """Tell why it cannot, and end the process with exit code 1."""
-        print(words, file=sys.stderr, flush=True)
-        self._say(words.encode()[:_MAX_REPORT])
-        raise SystemExit(1)
-
-    def _say(self, words: bytes) -> None:
-        if self._descriptor is None:
-            return
-        descriptor, self._descriptor = self._descriptor, None
-        try:
-            os.write(descriptor, words)
-        except BrokenPipeError:
-            pass  # nobody waits any more
-        finally:
-            os.close(descriptor)
+def _ready_mark(pid: int) -> bytes:
+    return f"{pid} ready\n".encode()

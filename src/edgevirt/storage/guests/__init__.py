@@ -7,6 +7,6 @@ machine's own apt sources and are unpacked, never installed.
 
 from __future__ import annotations
 
-from edgevirt.storage.guests.build import GUESTS, GuestImage, build
+from edgevirt.storage.guests.build import GUESTS, GuestImage, build, built
 
-__all__ = ["GUESTS", "GuestImage", "build"]
+__all__ = ["GUESTS", "GuestImage", "build", "built"]

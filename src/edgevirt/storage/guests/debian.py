@@ -11,19 +11,31 @@ import shutil
 from pathlib import Path
 
 from edgevirt.storage.guests.disk import DiskLayout, grub_config, make_disk
+from edgevirt.storage.guests.packages import refresh_lists
+from edgevirt.storage.guests.sources import CODENAME, debian_sources, fetch_settings, package_lists
 from edgevirt.storage.guests.tools import BuildError, require, run
 
 LABEL = "cloudimg-rootfs"
-LAYOUT = DiskLayout(size_mib=2048, esp_mib=48, label=LABEL)
-TOOLS = ("mmdebstrap", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "sgdisk", "dpkg-deb")
+LAYOUT = DiskLayout(size_mib=4096, esp_mib=48, label=LABEL)
+TOOLS = ("mmdebstrap", "setpriv", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "sgdisk", "dpkg-deb")
 PACKAGES = (
-    "linux-image-cloud-amd64,initramfs-tools,systemd-sysv,udev,dbus,iproute2,iputils-ping,openssh-server,"
-    "qemu-guest-agent,cloud-init,cloud-guest-utils,netbase,ca-certificates,curl,less,procps,sudo,kmod,"
-    "e2fsprogs,python3"
+    *(
+        "linux-image-cloud-amd64",
+        "initramfs-tools",
+        "lz4",
+        "systemd-sysv",
+        "udev",
+        "dbus",
+        "kmod",
+        "e2fsprogs",
+    ),
+    *("iproute2", "iputils-ping", "netbase", "ca-certificates", "curl", "openssh-server"),
+    *("qemu-guest-agent", "cloud-init", "cloud-guest-utils", "fdisk", "python3", "less", "procps", "sudo"),
 )
+ARGUMENTS = f"root=LABEL={LABEL} ro console=tty0 console=ttyS0,115200"
 _EXCLUDED = ("doc", "man", "locale", "info")
 
-_CLOUD_CONFIG = """\
+CLOUD_CONFIG = """\
 datasource_list: [ NoCloud, ConfigDrive, None ]
 system_info:
   network:
@@ -38,65 +50,102 @@ cloud_config_modules: [ set-passwords, runcmd ]
 cloud_final_modules: [ scripts-per-once, scripts-per-boot, scripts-per-instance, scripts-user, final-message ]
 """
 
-_CUSTOMIZE = """\
+INITRAMFS_HOOK = """\
+#!/bin/sh
+[ "$1" = prereqs ] && exit 0
+. /usr/share/initramfs-tools/hook-functions
+manual_add_modules virtio_pci virtio_blk virtio_scsi virtio_net virtio_console ahci sd_mod sr_mod isofs ext4
+"""
+
+SETUP = """\
+#!/bin/sh
+# Before anything is fetched: the machine's package lists and the archives of the last build.
 set -e
-root="$1"
-cat > "$root/etc/initramfs-tools/modules" <<X
-virtio_pci
-virtio_blk
-virtio_scsi
-virtio_net
-virtio_console
-ahci
-sd_mod
-sr_mod
-isofs
-ext4
-X
-sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=lz4/' "$root/etc/initramfs-tools/initramfs.conf"
-chroot "$root" update-initramfs -u -k all
-echo 'LABEL=cloudimg-rootfs / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1' > "$root/etc/fstab"
+root="$1" lists="$2" archives="$3"
+mkdir -p "$root/var/lib/apt/lists" "$root/var/cache/apt/archives"
+find "$lists" -maxdepth 1 -type f ! -name lock -exec cp -t "$root/var/lib/apt/lists" {} +
+find "$archives" -maxdepth 1 -name '*.deb' -exec cp --reflink=auto -t "$root/var/cache/apt/archives" {} +
+"""
+
+CUSTOMIZE = """\
+#!/bin/sh
+set -e
+root="$1" archives="$2" files="$3"
+# Archives for the next build, without those that a newer one has superseded.
+rm -rf "$archives.part"
+mkdir "$archives.part"
+chroot "$root" apt-get -qq autoclean
+find "$root/var/cache/apt/archives" -maxdepth 1 -name '*.deb' -exec mv -t "$archives.part" {} +
+rm -rf "$archives"
+mv "$archives.part" "$archives"
+
+install -m 755 "$files/initramfs-hook" "$root/etc/initramfs-tools/hooks/virtual-machine"
+printf 'MODULES=list\\nCOMPRESS=lz4\\n' > "$root/etc/initramfs-tools/conf.d/virtual-machine"
+env -u INITRD chroot "$root" update-initramfs -c -k all
+install -m 644 "$files/cloud.cfg" "$root/etc/cloud/cloud.cfg.d/90_virtual-machine.cfg"
+install -m 644 "$files/sources.list" "$root/etc/apt/sources.list"
+rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap"
+echo 'LABEL=cloudimg-rootfs / ext4 rw,discard,errors=remount-ro 0 1' > "$root/etc/fstab"
 echo localhost > "$root/etc/hostname"
 chroot "$root" systemctl enable systemd-networkd serial-getty@ttyS0.service ssh.service
 chroot "$root" systemctl disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer
 rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id"
 : > "$root/etc/machine-id"
-rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
 """
 
 
-def build_debian(output: Path, work: Path) -> None:
+def build_debian(output: Path, work: Path, scratch: Path) -> None:
     """Build the Debian guest's qcow2 disk at `output`. Takes a minute or two. Raises BuildError."""
     require(*TOOLS)
-    root = work / "debian-root"
-    shutil.rmtree(root, ignore_errors=True)
-    hook = work / "debian-customize"
-    hook.write_text("#!/bin/sh\n" + _CUSTOMIZE)
-    hook.chmod(0o755)
-    cloud = work / "debian-cloud.cfg"
-    cloud.write_text(_CLOUD_CONFIG)
-    run(
-        [
-            "mmdebstrap",
-            "--mode=root",
-            "--variant=minbase",
-            f"--include={PACKAGES},lz4",
-            '--aptopt=Apt::Install-Recommends "false"',
-            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _EXCLUDED),
-            f"--customize-hook=copy-in {cloud} /etc/cloud/cloud.cfg.d",
-            f"--customize-hook={hook} \"$1\"",
-            "bookworm",
-            root,
-        ],
-        deadline=1800,
-    )  # fmt: skip
+    root = scratch / "root"
+    try:
+        _install(root, work, scratch)
+    except BuildError as error:
+        if "404  Not Found" not in str(error):
+            raise
+        # Lists that are some weeks old name versions the archive has thrown away since.
+        refresh_lists()
+        shutil.rmtree(root, ignore_errors=True)
+        _install(root, work, scratch)
     kernels = sorted((root / "boot").glob("vmlinuz-*"))
     if not kernels:
         raise BuildError("mmdebstrap left no kernel in /boot of the guest")
     release = kernels[-1].name.removeprefix("vmlinuz-")
     (root / "boot/grub").mkdir(exist_ok=True)
-    arguments = f"root=LABEL={LABEL} ro console=tty0 console=ttyS0,115200"
-    config = grub_config(f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}", arguments, LABEL)
+    config = grub_config(f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}", ARGUMENTS, LABEL)
     (root / "boot/grub/grub.cfg").write_text(config)
-    make_disk(root, output, LAYOUT, work)
-    shutil.rmtree(root)
+    make_disk(root, output, LAYOUT, work, scratch)
+
+
+def _install(root: Path, work: Path, scratch: Path) -> None:
+    """Unpack and configure the packages below `root`, which must not exist."""
+    archives = work / "debian-archives"
+    archives.mkdir(exist_ok=True)
+    sources = debian_sources()
+    for name, text in (
+        ("setup", SETUP),
+        ("customize", CUSTOMIZE),
+        ("initramfs-hook", INITRAMFS_HOOK),
+        ("cloud.cfg", CLOUD_CONFIG),
+        ("apt.conf", fetch_settings()),
+        ("build.list", "".join(source.line() for source in sources)),
+        ("sources.list", "".join(source.public().line() for source in sources)),
+    ):
+        (scratch / name).write_text(text)
+    # mmdebstrap works in mount and process namespaces of its own; told of this process's death, it ends too.
+    run(
+        [
+            *("setpriv", "--pdeathsig", "TERM", "mmdebstrap"),
+            *("--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
+            *("--skip=update,download/empty,essential/unlink", f"--aptopt={scratch / 'apt.conf'}"),
+            '--aptopt=Apt::Install-Recommends "false"',
+            *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _EXCLUDED),
+            "--dpkgopt=force-unsafe-io",
+            f'--setup-hook=sh {scratch}/setup "$1" {package_lists()} {archives}',
+            f'--customize-hook=sh {scratch}/customize "$1" {archives} {scratch}',
+            *(CODENAME, root, scratch / "build.list"),
+        ],
+        deadline=1800,
+        # The kernel package would make an initramfs before its contents are settled.
+        environment={"INITRD": "No"},
+    )

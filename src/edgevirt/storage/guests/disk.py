@@ -12,7 +12,7 @@ import dataclasses
 import struct
 from pathlib import Path
 
-from edgevirt.storage.guests.packages import unpack
+from edgevirt.storage.guests.packages import tree
 from edgevirt.storage.guests.tools import BuildError, run
 
 SECTOR = 512
@@ -49,35 +49,22 @@ def grub_config(kernel: str, initrd: str, arguments: str, label: str) -> str:
     )
 
 
-def make_disk(root: Path, output: Path, layout: DiskLayout, work: Path) -> None:
-    """Write the tree at `root` as a qcow2 disk to `output`; `work` is scratch space.
+def make_disk(root: Path, output: Path, layout: DiskLayout, work: Path, scratch: Path) -> None:
+    """Write the tree at `root` as a qcow2 disk to `output`.
 
-    `root` must hold boot/grub/grub.cfg. The qcow2 file is compressed. Raises BuildError.
+    `work` keeps the boot loaders, `scratch` is for files in progress. `root` must hold boot/grub/grub.cfg.
+    The qcow2 file is compressed. Raises BuildError.
     """
-    loaders = work / "loaders"
-    if not (loaders / "usr/bin/grub-mkimage").exists():
-        unpack(BOOT_PACKAGES, loaders, work / "archives")
-    raw = work / f"{output.stem}.raw"
-    raw.unlink(missing_ok=True)
+    loaders = tree("loaders", BOOT_PACKAGES, work)
+    raw = scratch / "disk.raw"
     with raw.open("wb") as disk:
         disk.truncate(layout.size_mib * MIB)
     _partition(raw, layout)
     _write_root(root, raw, layout.label)
-    _write_esp(raw, layout, loaders, work)
-    _write_bios_grub(raw, layout.label, loaders, work)
-    output.unlink(missing_ok=True)
-    convert: list[str | Path] = [
-        "qemu-img",
-        "convert",
-        "-O",
-        "qcow2",
-        "-c",
-        "-o",
-        "compression_type=zstd",
-        raw,
-        output,
-    ]
-    run(convert, deadline=600)
+    _write_esp(raw, layout, loaders, scratch)
+    _write_bios_grub(raw, layout.label, loaders, scratch)
+    options = "compression_type=zstd"
+    run(["qemu-img", "convert", "-O", "qcow2", "-c", "-o", options, raw, output], deadline=600)
     raw.unlink()
 
 
@@ -110,40 +97,23 @@ def _extent(raw: Path, partition: int) -> tuple[int, int]:
 
 def _write_root(root: Path, raw: Path, label: str) -> None:
     first, last = _extent(raw, _ROOT_PARTITION)
-    options = f"offset={first * SECTOR},lazy_itable_init=1,root_owner=0:0"
+    # The file is new and sparse; told so, mke2fs leaves the guest no inode tables to clear at first boot.
+    options = f"offset={first * SECTOR},root_owner=0:0,assume_storage_prezeroed=1"
     # GRUB of Debian 12 cannot read file systems with a checksum seed.
     features = "^metadata_csum_seed"
     kib = (last - first + 1) * SECTOR // 1024
-    run(
-        [
-            "mke2fs",
-            "-q",
-            "-F",
-            "-t",
-            "ext4",
-            "-L",
-            label,
-            "-d",
-            root,
-            "-E",
-            options,
-            "-O",
-            features,
-            raw,
-            f"{kib}k",
-        ],
-        deadline=600,
-    )
+    where = ["-d", root, "-E", options, "-O", features, raw, f"{kib}k"]
+    run(["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, *where], deadline=600)
 
 
-def _write_esp(raw: Path, layout: DiskLayout, loaders: Path, work: Path) -> None:
+def _write_esp(raw: Path, layout: DiskLayout, loaders: Path, scratch: Path) -> None:
     first, _ = _extent(raw, _ESP_PARTITION)
-    esp = work / "esp.img"
+    esp = scratch / "esp.img"
     esp.unlink(missing_ok=True)
     with esp.open("wb") as image:
         image.truncate(layout.esp_mib * MIB)
     run(["mkfs.vfat", "-n", "UEFI", esp])
-    config = work / "esp-grub.cfg"
+    config = scratch / "esp-grub.cfg"
     config.write_text(
         f"search --no-floppy --label {layout.label} --set=root\n"
         "set prefix=($root)/boot/grub\n"
@@ -173,23 +143,15 @@ def _copy_into(image: Path, raw: Path, offset: int) -> None:
                 disk.seek(len(block), 1)
 
 
-def _write_bios_grub(raw: Path, label: str, loaders: Path, work: Path) -> None:
-    early = work / "early.cfg"
+def _write_bios_grub(raw: Path, label: str, loaders: Path, scratch: Path) -> None:
+    early = scratch / "early.cfg"
     early.write_text(
         f"search.fs_label {label} root\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n"
     )
-    core_path = work / "core.img"
+    core_path = scratch / "core.img"
     platform = loaders / "usr/lib/grub/i386-pc"
-    command: list[str | Path] = [
-        loaders / "usr/bin/grub-mkimage",
-        "-d",
-        platform,
-        "-O",
-        "i386-pc",
-        "-o",
-        core_path,
-    ]
-    run([*command, "-p", "/boot/grub", "-c", early, *_CORE_MODULES])
+    mkimage = [loaders / "usr/bin/grub-mkimage", "-d", platform, "-O", "i386-pc", "-o", core_path]
+    run([*mkimage, "-p", "/boot/grub", "-c", early, *_CORE_MODULES])
     core = bytearray(core_path.read_bytes())
     sectors = (len(core) + SECTOR - 1) // SECTOR
     if sectors * SECTOR > _BIOS_PARTITION_MIB * MIB:

@@ -13,11 +13,12 @@ import shutil
 from pathlib import Path
 
 from edgevirt.storage.guests.disk import DiskLayout, grub_config, make_disk
-from edgevirt.storage.guests.packages import kernel_package, unpack
+from edgevirt.storage.guests.packages import kernel_package, tree
 from edgevirt.storage.guests.tools import BuildError, require, run
 
 LABEL = "tiny-root"
 LAYOUT = DiskLayout(size_mib=96, esp_mib=8, label=LABEL)
+ARGUMENTS = "console=tty0 console=ttyS0,115200 quiet"
 TOOLS = ("cpio", "depmod", "dpkg-deb", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "sgdisk")
 
 MODULES = (
@@ -115,44 +116,36 @@ case " $* " in *" -r "*) exec reboot ;; *) exec poweroff ;; esac
 """
 
 
-def build_tiny(output: Path, work: Path) -> None:
+def build_tiny(output: Path, work: Path, scratch: Path) -> None:
     """Build the tiny guest's qcow2 disk at `output`. Raises BuildError."""
     require(*TOOLS)
     busybox = Path("/bin/busybox")
-    if not busybox.exists() or b"statically linked" not in _describe(busybox):
+    if not busybox.exists() or not _is_static(busybox):
         raise BuildError("busybox is missing or not static: apt-get install busybox-static")
     kernel_name = kernel_package()
     release = kernel_name.removeprefix("linux-image-")
-    kernel_tree = work / kernel_name
-    if not (kernel_tree / "boot" / f"vmlinuz-{release}").exists():
-        shutil.rmtree(kernel_tree, ignore_errors=True)
-        unpack([kernel_name], kernel_tree, work / "archives")
-        run(["depmod", "-b", kernel_tree, release])
-    agent_tree = work / "agent"
-    if not (agent_tree / "usr/sbin/qemu-ga").exists():
-        unpack(["qemu-guest-agent"], agent_tree, work / "archives")
-    initrd_root = work / "tiny-initrd"
-    shutil.rmtree(initrd_root, ignore_errors=True)
-    _fill_initrd(initrd_root, kernel_tree, release, agent_tree / "usr/sbin/qemu-ga", busybox)
-    root = work / "tiny-root"
-    shutil.rmtree(root, ignore_errors=True)
+    kernel = tree("kernel", [kernel_name], work, lambda part: _index_modules(part, release))
+    agent = tree("agent", ["qemu-guest-agent"], work)
+    initrd_root = scratch / "initrd"
+    _fill_initrd(initrd_root, kernel, release, agent / "usr/sbin/qemu-ga", busybox)
+    root = scratch / "root"
     (root / "boot/grub").mkdir(parents=True)
-    shutil.copyfile(kernel_tree / "boot" / f"vmlinuz-{release}", root / "boot/vmlinuz")
+    shutil.copyfile(kernel / "boot" / f"vmlinuz-{release}", root / "boot/vmlinuz")
     names = run(["find", ".", "-print0"], directory=initrd_root)
-    archive = run(
-        ["cpio", "--null", "-o", "-H", "newc", "--quiet", "-R", "0:0"], directory=initrd_root, stdin=names
-    )
-    compressed = run(["gzip", "-n", "-1"], stdin=archive)
-    (root / "boot/initrd").write_bytes(compressed)
-    arguments = "console=tty0 console=ttyS0,115200 quiet"
-    (root / "boot/grub/grub.cfg").write_text(grub_config("/boot/vmlinuz", "/boot/initrd", arguments, LABEL))
-    make_disk(root, output, LAYOUT, work)
+    cpio = ["cpio", "--null", "-o", "-H", "newc", "--quiet", "-R", "0:0"]
+    archive = run(cpio, directory=initrd_root, stdin=names)
+    (root / "boot/initrd").write_bytes(run(["gzip", "-n", "-1"], stdin=archive))
+    (root / "boot/grub/grub.cfg").write_text(grub_config("/boot/vmlinuz", "/boot/initrd", ARGUMENTS, LABEL))
+    make_disk(root, output, LAYOUT, work, scratch)
 
 
-def _describe(program: Path) -> bytes:
-    # A static ELF file has no PT_INTERP segment; its loader's path would stand in the first page.
-    head = program.read_bytes()[:4096]
-    return b"dynamically linked" if b"ld-linux" in head else b"statically linked"
+def _index_modules(tree: Path, release: str) -> None:
+    run(["depmod", "-b", tree, release])
+
+
+def _is_static(program: Path) -> bool:
+    # A static ELF file names no loader; a dynamic one does, in its first page.
+    return b"ld-linux" not in program.read_bytes()[:4096]
 
 
 def _fill_initrd(root: Path, kernel_tree: Path, release: str, agent: Path, busybox: Path) -> None:
