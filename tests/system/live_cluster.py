@@ -195,14 +195,6 @@ class Watch:
     def _read(self) -> None:
         stdout = self._process.stdout
         assert stdout is not None
-        decoder, text = json.JSONDecoder(), ""
         for line in stdout:
-            text += line
-            if line.rstrip() != "}":
-                continue
-            try:
-                event, end = decoder.raw_decode(text)
-            except ValueError:
-                continue
-            text = text[end:].lstrip()
+            event = json.loads(line)
             self._news.put((event["type"], event["object"]))

@@ -41,7 +41,7 @@ def _of_pods(instance: Instance) -> Iterator[str]:
         yield f"link {name}"
     for path in (instance.data / "cni/leases").glob("*/*.*.*.*"):
         yield f"address lease {path.name}"
-    for pattern in ("pods/*", "images/holds/*", "images/tmp/*", "virt-handler/networks/*"):
+    for pattern in ("pods/*", "images/holds/*/*", "images/tmp/*", "virt-handler/networks/*"):
         for path in instance.data.glob(pattern):
             yield f"file {path}"
     for pattern in ("kubelet/sandboxes/*", "kubelet/runtime/*"):

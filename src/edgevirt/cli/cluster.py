@@ -30,17 +30,19 @@ def find_kubeconfig(given: Path | None) -> Path:
     """The kubeconfig to use. Raises CommandError if there is none."""
     if given is not None:
         if not given.exists():
-            raise CommandError(f"there is no kubeconfig {given}")
+            raise CommandError(f"there is no kubeconfig {given}", "give the path of one: --kubeconfig PATH")
         return given
-    from_environment = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
-    candidates = [
-        *([Path(from_environment)] if from_environment else []),
+    # Like kubectl: files that do not exist are skipped, and if all are, there is no falling back to others.
+    listed = [Path(name) for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    candidates = listed or [
         instance.layout().admin_kubeconfig,
         Path.home() / ".kube/config",
     ]
     for candidate in candidates:
         if candidate.exists():
             return candidate
+    if listed:
+        raise CommandError(f"$KUBECONFIG names {listed[0]}, which does not exist", "unset KUBECONFIG")
     raise CommandError(
         "no cluster is known here: edgevirt was never started on this machine and $KUBECONFIG is not set",
         "edgevirt up",
@@ -54,6 +56,8 @@ def run(kubeconfig: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
     from edgevirt.kube.client import Client
 
     path = find_kubeconfig(kubeconfig)
+    if not os.access(path, os.R_OK):
+        raise CommandError(f"you may not read the kubeconfig {path}", "run the same command with sudo")
 
     async def connected() -> T:
         async with Client.from_kubeconfig(path, user_agent="edgevirt") as client:
@@ -64,6 +68,6 @@ def run(kubeconfig: Path | None, work: Callable[[Client], Awaitable[T]]) -> T:
     except errors.ConnectionFailed as error:
         raise CommandError(f"the API server does not answer: {error}", "edgevirt status") from error
     except errors.ConfigError as error:
-        raise CommandError(f"{path} cannot be used: {error}") from error
+        raise CommandError(f"{path} cannot be used: {error}", "give another: --kubeconfig PATH") from error
     except errors.ApiError as error:
         raise CommandError(error.message) from error

@@ -6,6 +6,7 @@ Commands are imported when they are called: help and completion must not pay for
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -56,7 +57,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; errors go to stderr with what to do next, exit code 1 (2 for wrong usage)."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="edgevirt", standalone_mode=False)
+        sys.stdout.flush()
     except CommandError as error:
         print(f"edgevirt: {error}", file=sys.stderr)
         if error.next_step:
@@ -65,6 +67,10 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         print("edgevirt: interrupted", file=sys.stderr)
         sys.exit(130)

@@ -28,15 +28,20 @@ def status_command(output: str) -> int:
         "nodes": [],
         "machines": {},
         "problem": "",
+        "next": "edgevirt up",
     }
     if pids[supervise.CONTROL_PLANE] is not None:
         try:
             nodes, machines = cluster.run(layout.admin_kubeconfig, _look)
         except CommandError as error:
-            result["problem"] = str(error)
+            result["problem"], result["next"] = str(error), error.next_step
         else:
             result["nodes"], result["machines"] = nodes, machines
             result["healthy"] = all(pids.values()) and bool(nodes) and all(node["ready"] for node in nodes)
+            if all(pids.values()) and not result["healthy"]:
+                result["next"] = "kubectl describe nodes"
+    if result["healthy"]:
+        result["next"] = ""
     show(result, output, _text)
     return 0 if result["healthy"] else 1
 
@@ -75,8 +80,8 @@ def _text(result: dict[str, Any]) -> str:
         lines.append(f"virtual machines: {counts}")
     if result["problem"]:
         lines.append(f"problem: {result['problem']}")
-    if not result["healthy"]:
-        lines.append("next: edgevirt up")
-    else:
+    if result["next"]:
+        lines.append(f"next: {result['next']}")
+    if result["healthy"]:
         lines.append(f"export KUBECONFIG={result['kubeconfig']}")
     return "\n".join(lines)

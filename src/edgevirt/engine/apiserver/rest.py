@@ -364,6 +364,7 @@ class Rest:
         if name in _CONNECT:
             if raw.method not in ("GET", "POST"):
                 raise method_not_allowed()
+            await self._writes.admit(request, "CONNECT", {})
             return await self._kubelets.connect(request, raw)
         accepted = negotiate(raw.headers.get("Accept", ""))
         if name == "scale":

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhooks
+from edgevirt.engine.apiserver.aggregation.validation import validate as validate_api_service
 from edgevirt.engine.apiserver.errors import Cause
 from edgevirt.engine.apiserver.names import invalid_value
 from edgevirt.engine.apiserver.objects import decode_json
@@ -357,16 +358,10 @@ class Roles(Plain):
 
 
 class ApiServices(WithStatus):
-    """APIService: the name says version and group."""
+    """APIService: the name says version and group, and the rest must lead somewhere."""
 
     def validate(self, obj: Json, old: Json | None) -> list[Cause]:
-        spec, name = obj.get("spec") or {}, obj["metadata"].get("name") or ""
-        wanted = f"{spec.get('version', '')}.{spec.get('group', '')}"
-        if name == wanted:
-            return []
-        return [
-            invalid_value("metadata.name", name, f'must be `spec.version+"."+spec.group`: {shown(wanted)}')
-        ]
+        return validate_api_service(obj)
 
 
 class Definitions(Plain):

@@ -39,6 +39,7 @@ class Subresources:
 
     async def bind(self, request: Request, binding: Json) -> bytes:
         """pods/binding: puts a pending pod on a node, once."""
+        binding = await self._writes.admit(request, "CREATE", binding)
         metadata = binding.get("metadata") or {}
         if metadata.get("name") not in (None, "", request.name):
             raise bad_request("name in URL does not match name in Binding object")
@@ -71,6 +72,7 @@ class Subresources:
         """pods/eviction: deletes the pod if its disruption budgets allow it."""
         if (eviction.get("metadata") or {}).get("name") not in (None, "", request.name):
             raise bad_request("name in URL does not match name in Eviction object")
+        await self._writes.admit(request, "CREATE", eviction)
         pod = self._cluster.object(
             request.resource, self._cluster.record(request.resource, request.namespace, request.name)
         )
@@ -167,6 +169,7 @@ class Subresources:
         if issuer is None:
             raise method_not_supported("serviceaccounts/token", "create")
         record = self._cluster.record(request.resource, request.namespace, request.name)
+        body = await self._writes.admit(request, "CREATE", body)
         answer = await issuer.issue(self._cluster.object(request.resource, record), body)
         return encode_json(answer)
 

@@ -316,6 +316,21 @@ class Writes:
             warnings=request.warnings,
         )
 
+    async def admit(self, request: Request, operation: str, posted: Json) -> Json:
+        """What admission makes of an object posted to a subresource that stores none of its own.
+
+        `operation` is CREATE (binding, eviction, token) or CONNECT (exec, attach, portforward). Raises
+        `StatusError` where admission refuses.
+        """
+        attributes = self._attributes(request, operation, request.name, posted, None)
+        if attributes is None:
+            return posted
+        admission = self._cluster.seams.admission
+        mutated = await admission.mutate(attributes)
+        admitted = posted if mutated is None else mutated
+        await admission.validate(dataclasses.replace(attributes, object=admitted))
+        return admitted
+
     async def _mutate(self, attributes: AdmissionAttributes, obj: Json) -> Json:
         mutated = await self._cluster.seams.admission.mutate(attributes)
         result = mutated if mutated is not None else obj

@@ -19,14 +19,16 @@ _NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _LINK = re.compile(r"^[a-zA-Z0-9_.-]{1,15}\Z")
 _CGROUP = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}\Z")
 
+OPTIONS = "options of the command"
+"""Where a value that is in no file comes from."""
+
 
 class ConfigError(Exception):
     """The configuration cannot be used. The text names the file, the key and what is allowed."""
 
     def __init__(self, where: str, words: str) -> None:
         super().__init__(f"{where}: {words}")
-        option = where.startswith("edgevirt ")
-        self.next_step = f"{where} with a different option" if option else f"mend {where}, then edgevirt up"
+        self.next_step = "edgevirt up --help" if where == OPTIONS else f"mend {where}, then edgevirt up"
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):

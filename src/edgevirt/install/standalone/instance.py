@@ -189,7 +189,7 @@ def _settings(layout: Layout, given: Mapping[str, object]) -> tuple[config.Confi
     try:
         kept = config.load(layout.config_file)
         settings = msgspec.structs.replace(kept, **given)
-        config.check(settings, "edgevirt up")
+        config.check(settings, config.OPTIONS)
     except config.ConfigError as error:
         raise Problems(preflight.Problem(str(error), error.next_step)) from error
     return kept, settings

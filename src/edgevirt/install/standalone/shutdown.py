@@ -7,7 +7,10 @@ lifts the cordon that was set here (and no other).
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterable
 
+from edgevirt.api.core import Pod
 from edgevirt.api.resources import NODES, PODS
 from edgevirt.kube import errors
 from edgevirt.kube.client import Client
@@ -23,27 +26,41 @@ async def drain(client: Client, node: str, timeout: float) -> list[str]:
     """
     await _cordon(client, node)
     selector = f"spec.nodeName={node}"
-    listed = await client.list(PODS, field_selector=selector)
-    left = {pod.metadata.uid: f"{pod.metadata.namespace}/{pod.metadata.name}" for pod in listed.items}
-    for pod in listed.items:
-        try:
-            await client.delete(
-                PODS, pod.metadata.name, namespace=pod.metadata.namespace, uid=pod.metadata.uid
-            )
-        except (errors.NotFound, errors.Conflict):
-            left.pop(pod.metadata.uid, None)
-    try:
+    told: set[str] = set()
+    left: dict[str, str] = {}
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout):
-            await _until_gone(client, selector, listed.resource_version, left)
-    except TimeoutError:
-        pass
+            while True:
+                # Listed again after each watch: a pod may have been bound just before the cordon was seen.
+                listed = await client.list(PODS, field_selector=selector)
+                left = {each.metadata.uid: _full_name(each) for each in listed.items}
+                if not left:
+                    break
+                await _delete(client, [pod for pod in listed.items if pod.metadata.uid not in told])
+                told |= left.keys()
+                with contextlib.suppress(errors.Expired):
+                    await _until_gone(client, selector, listed.resource_version, left)
     return sorted(left.values())
 
 
+def _full_name(pod: Pod) -> str:
+    return f"{pod.metadata.namespace}/{pod.metadata.name}"
+
+
+async def _delete(client: Client, pods: Iterable[Pod]) -> None:
+    for pod in pods:
+        with contextlib.suppress(errors.NotFound, errors.Conflict):
+            await client.delete(
+                PODS, pod.metadata.name, namespace=pod.metadata.namespace, uid=pod.metadata.uid
+            )
+
+
 async def _until_gone(client: Client, selector: str, version: str, left: dict[str, str]) -> None:
-    while left:
-        async for event in client.watch(PODS, resource_version=version, field_selector=selector):
-            version = event.resource_version or version
+    """Take out of `left` what is deleted, until it is empty or the watch ends."""
+    async with contextlib.aclosing(
+        client.watch(PODS, resource_version=version, field_selector=selector)
+    ) as watch:
+        async for event in watch:
             if event.type is EventType.DELETED and event.object is not None:
                 left.pop(event.object.metadata.uid, None)
             if not left:
