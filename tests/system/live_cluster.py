@@ -75,8 +75,8 @@ class Namespace:
         return self.cluster.edgevirt(command, name, "-n", self.name, *options, check=check, timeout=timeout)
 
     def apply(self, *objects: Object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        documents = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        return self.kubectl("apply", "-f", "-", stdin=json.dumps(documents), check=check)
+        documents = "\n---\n".join(map(json.dumps, objects))
+        return self.kubectl("apply", "-f", "-", stdin=documents, check=check)
 
     def get(self, kind: str, name: str) -> Object:
         found: Object = json.loads(self.kubectl("get", kind, name, "-o", "json").stdout)

@@ -21,7 +21,7 @@ def test_an_applied_machine_goes_through_all_phases_and_its_guest_answers(namesp
         namespace.apply(machine("first", spec))
         instances.until_phase("first", "Running")
         done = namespace.edgevirt("console", "first", "--until", "hello from first")
-        assert done.stdout.endswith("hello from first\n") or "hello from first" in done.stdout
+        assert "hello from first" in done.stdout
         machines.until(
             lambda kind, vm: vm.get("status", {}).get("printableStatus") == "Running", what="status Running"
         )
@@ -38,14 +38,11 @@ def test_an_applied_machine_goes_through_all_phases_and_its_guest_answers(namesp
     assert address(vmi) in wide
     assert vmi["status"]["nodeName"] in wide
     described = namespace.kubectl("describe", "vmi", "first").stdout
-    assert [reason for _, reason, _ in namespace.events("first") if reason in described][:3]
     for reason in ("SuccessfulCreate", "Created", "Started"):
         assert reason in described
 
 
-def test_the_host_gets_an_answer_from_the_guests_web_server(
-    namespace: Namespace, instance: Instance
-) -> None:
+def test_the_host_gets_an_answer_from_the_guests_web_server(namespace: Namespace, instance: Instance) -> None:
     spec = instance_spec(namespace.cluster.image, grace=0)
     namespace.apply(machine("web", spec))
     vmi = namespace.until_ready("vmi", "web")
@@ -87,6 +84,8 @@ def test_identity_survives_stop_start_and_restart(namespace: Namespace) -> None:
                 later["spec"]["domain"]["devices"]["interfaces"]
                 == first["spec"]["domain"]["devices"]["interfaces"]
             )
+        namespace.edgevirt("stop", "kept", "--grace-period", "0")
+        instances.until_gone("kept", seconds=10)
 
 
 def test_deleting_a_machine_leaves_nothing_of_it(namespace: Namespace, instance: Instance) -> None:

@@ -186,7 +186,9 @@ def _interface(
         addresses = (link.dhcp.address.partition("/")[0],)
     by_agent = reported is not None and bool(reported.interface_name or reported.ip_addresses)
     if reported is not None and reported.ip_addresses:
-        addresses = _best_first(reported.ip_addresses)
+        # An agent that is up before the guest took its lease knows only what every NIC has by itself.
+        leased = addresses if all(map(_is_link_local, reported.ip_addresses)) else ()
+        addresses = _best_first((*leased, *reported.ip_addresses))
     return VirtualMachineInstanceNetworkInterface(
         name=name,
         mac=mac or (reported.mac if reported is not None else ""),
@@ -214,7 +216,10 @@ def _best_first(addresses: tuple[str, ...]) -> tuple[str, ...]:
     """IPv4 before IPv6, link-local last, otherwise as reported: the first one is what users connect to."""
 
     def rank(text: str) -> tuple[bool, bool]:
-        address = ipaddress.ip_address(text)
-        return address.is_link_local, address.version == 6
+        return _is_link_local(text), ipaddress.ip_address(text).version == 6
 
     return tuple(sorted(addresses, key=rank))
+
+
+def _is_link_local(text: str) -> bool:
+    return ipaddress.ip_address(text).is_link_local

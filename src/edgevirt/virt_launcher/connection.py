@@ -53,11 +53,10 @@ class Connection:
         self._open: asyncio.Future[libvirt.virConnect] = asyncio.get_running_loop().create_future()
         self._closed = asyncio.Event()
 
-    async def run(self, connected: asyncio.Event) -> None:
+    async def run(self) -> None:
         """Connect, and connect again whenever libvirtd went away, until cancelled.
 
-        `connected` is set after the first connection. A libvirtd that no longer answers is killed, so that
-        its supervisor starts a new one.
+        A libvirtd that no longer answers is killed, so that its supervisor starts a new one.
         """
         loop = asyncio.get_running_loop()
         _start_event_thread()
@@ -73,7 +72,6 @@ class Connection:
                 await asyncio.sleep(0.2)
                 continue
             self._open.set_result(connection)
-            connected.set()
             self._listener.domain_changed()
             self._listener.agent_changed()
             await closed.wait()

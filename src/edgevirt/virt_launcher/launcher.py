@@ -25,7 +25,8 @@ async def run(
 ) -> int:
     """Serve one VM to its end; the exit code. `started` is set when virt-handler can connect.
 
-    `listening` and `pid` are the libvirtd the caller has spawned already.
+    `listening` and `pid` are the libvirtd the caller has spawned already. It need not answer yet: while it
+    starts up, virt-handler can connect and wire the network, and what needs libvirt waits for it.
     """
     terminate = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -37,11 +38,6 @@ async def run(
     connection = Connection(paths.uri, daemon, guest)
     guest.attach(connection)
     server = Server(settings.socket_dir, guest, board)
-    connected = asyncio.Event()
-
-    async def serve() -> None:
-        await connected.wait()
-        await server.serve(started)
 
     async def load_ahead() -> None:
         await started.wait()
@@ -50,9 +46,9 @@ async def run(
     async with asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(daemon.run()),
-            group.create_task(connection.run(connected)),
+            group.create_task(connection.run()),
             group.create_task(guest.run()),
-            group.create_task(serve()),
+            group.create_task(server.serve(started)),
             group.create_task(load_ahead()),
             group.create_task(keep_short(settings.guest_dir / "virt-serial0-log")),
         ]

@@ -172,6 +172,14 @@ def test_the_agent_brings_addresses_and_the_system_in_one_write() -> None:
     assert conditions_of(patch)["AgentConnected"]["status"] == "True"
 
 
+def test_an_agent_that_is_faster_than_dhcp_does_not_hide_the_pods_address() -> None:
+    booting = GuestInterface(name="default", mac=MAC, interface_name="eth0", ip_addresses=("fe80::1",))
+    domain = msgspec.structs.replace(RUNNING, agent_connected=True, interfaces=(booting,))
+    (nic,) = vmi_status.compose(settled(running()), running(domain=domain)).interfaces
+    assert nic.ip_address == "10.244.0.7"
+    assert nic.ip_addresses == ("10.244.0.7", "fe80::1")
+
+
 def test_an_agent_that_went_away_takes_its_condition_along() -> None:
     connected = msgspec.structs.replace(RUNNING, agent_connected=True)
     vmi = settled(running(domain=connected))

@@ -7,6 +7,7 @@ is never asked of a registry.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -58,12 +59,14 @@ def build_command(guest: str, name: str | None, output: str) -> None:
 def import_command(path: Path, name: str, output: str) -> None:
     """Import the qcow2 or raw disk, or the OCI archive or directory, at PATH as NAME."""
     if not path.exists():
-        raise CommandError(f"there is no file {path}")
+        raise CommandError(f"there is no file {path}", "give the path of a disk or an OCI archive")
     _need_root("importing an image")
 
-    def bring(store: ImageStore) -> Awaitable[Image]:
+    async def bring(store: ImageStore) -> Image:
         is_oci = path.is_dir() or path.suffix in (".tar", ".oci")
-        return store.import_oci(path, name) if is_oci else store.import_disk(path, name)
+        image = await (store.import_oci(path, name) if is_oci else store.import_disk(path, name))
+        await store.collect()  # what the name meant before
+        return image
 
     image = _with_store(bring)
     show(_described(image), output, lambda result: f"Imported {result['name']} ({result['size']} bytes).")
@@ -114,7 +117,12 @@ def _with_store(work: Callable[[ImageStore], Awaitable[T]]) -> T:
     except ImageError as error:
         raise CommandError(str(error), "edgevirt image list") from error
     except OSError as error:
-        raise CommandError(f"the image store cannot be used: {error}") from error
+        images = instance.layout().images
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CommandError(
+                f"the disk of {images} is full; nothing was kept", f"df -h {images}"
+            ) from error
+        raise CommandError(f"the image store {images} cannot be used: {error}", f"ls -l {images}") from error
 
 
 def _described(image: Image) -> dict[str, Any]:

@@ -41,14 +41,18 @@ class Deletes:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    async def delete(self, request: Request, options: DeleteOptions) -> bytes:
-        """Deletes or marks the object; returns the body of the answer. Raises `StatusError`."""
+    async def delete(self, request: Request, options: DeleteOptions, *, admitted: bool = False) -> bytes:
+        """Deletes or marks the object; returns the body of the answer. Raises `StatusError`.
+
+        `admitted` says that admission has been asked already: about an eviction, not about a deletion.
+        """
         cluster, resource = self._cluster, request.resource
         for _ in range(_ATTEMPTS):
             record = cluster.record(resource, request.namespace, request.name)
             obj = cluster.object(resource, record)
             _check_preconditions(resource, obj, options)
-            await self._admit(request, obj, options)
+            if not admitted:
+                await self._admit(request, obj, options)
             wanted = self._marked(resource, obj, options)
             try:
                 return await self._carry_out(request, record, obj, wanted, options)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from edgevirt.engine.apiserver.cluster import Cluster, rfc3339, storage_prefix
 from edgevirt.engine.apiserver.objects import decode
 from edgevirt.engine.apiserver.write import stamped
+from edgevirt.engine.store.collection import Collection
 from edgevirt.engine.store.errors import StoreError
 from edgevirt.engine.store.records import Record
+from edgevirt.engine.store.store import Store
 
 EVENT_SECONDS = 3600.0
 _SWEEP_SECONDS = 300.0
 _MOST_EVENTS = 10_000
+_TOGETHER = 500
 
 
 async def expire_events(cluster: Cluster) -> None:
@@ -24,14 +28,21 @@ async def expire_events(cluster: Cluster) -> None:
         dated = sorted(((_time_of(decode(record)), record) for record in collection.scan()), key=_by_time)
         oldest_kept = rfc3339(cluster.clock() - EVENT_SECONDS)
         surplus = len(dated) - _MOST_EVENTS
-        for position, (when, record) in enumerate(dated):
-            if when > oldest_kept and position >= surplus:
-                break
-            try:
-                await cluster.store.delete(collection, record.key, record.revision, stamped(decode(record)))
-            except StoreError:
-                # Changed or gone meanwhile, or the disk is full: the next sweep sees it again.
-                continue
+        expired = [
+            record
+            for position, (when, record) in enumerate(dated)
+            if when <= oldest_kept or position < surplus
+        ]
+        for first in range(0, len(expired), _TOGETHER):
+            # Together, so that they share a commit: one commit each would write more than the events did.
+            batch = expired[first : first + _TOGETHER]
+            await asyncio.gather(*(_delete(cluster.store, collection, record) for record in batch))
+
+
+async def _delete(store: Store, collection: Collection, record: Record) -> None:
+    # Changed or gone meanwhile, or the disk is full: the next sweep sees it again.
+    with contextlib.suppress(StoreError):
+        await store.delete(collection, record.key, record.revision, stamped(decode(record)))
 
 
 def _by_time(entry: tuple[str, Record]) -> str:

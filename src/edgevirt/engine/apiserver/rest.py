@@ -387,17 +387,7 @@ class Rest:
 
     async def _evict(self, raw: web.BaseRequest, request: Request, eviction: Json) -> bytes:
         options = delete_options(raw.query, eviction.get("deleteOptions") or {})
-        one = Request(
-            resource=request.resource,
-            namespace=request.namespace,
-            name=request.name,
-            subresource="",
-            user=request.user,
-            manager=request.manager,
-            options=request.options,
-            warnings=request.warnings,
-        )
-        return await self._subresources.evict(one, eviction, options)
+        return await self._subresources.evict(request, eviction, options)
 
     async def _serve_status(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
         accepted = negotiate(raw.headers.get("Accept", ""))

@@ -79,7 +79,7 @@ class Subresources:
         phase = (pod.get("status") or {}).get("phase")
         if phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
             await self._spend_budget(request, pod)
-        await self._deletes.delete(request, options)
+        await self._deletes.delete(request, options, admitted=True)
         return encode_json(_SUCCESS)
 
     async def _spend_budget(self, request: Request, pod: Json) -> None:

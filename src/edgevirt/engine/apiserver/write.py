@@ -241,7 +241,9 @@ class Writes:
         complete(resource, new)
         if not owned:
             managedfields.record_update(self.scope(request), old, new)
-        attributes = self._attributes(request, "UPDATE", request.name, new, old)
+        attributes = None
+        if request.subresource != BINDING:  # admission was asked about the Binding itself
+            attributes = self._attributes(request, "UPDATE", request.name, new, old)
         obj = new
         if attributes is not None:
             obj = await self._mutate(attributes, new)

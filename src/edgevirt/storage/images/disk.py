@@ -1,6 +1,6 @@
 """Is this file a disk image that a guest may be given?
 
-`qemu-img info` reads the header under CPU, memory and time limits: a crafted image must not hurt the node.
+`qemu-img` reads header and tables under CPU, memory and time limits: a crafted image must not hurt the node.
 Backing files and external data files are refused, because they would let an image name any file of the host.
 """
 
@@ -20,6 +20,9 @@ from edgevirt.storage.images.errors import BrokenImage
 _CPU_SECONDS = 30
 _MEMORY_BYTES = 1 << 30
 _MAX_OUTPUT = 1 << 20
+_SECTOR = 512
+_ANSWERS = {"info": (0,), "check": (0, 2, 3)}
+"""Exit codes with which qemu-img has answered; those of `check` also say "corrupt" and "leaks space"."""
 FORMATS = ("qcow2", "raw")
 _OTHER_FORMATS = (
     (b"KDMV", 0, "VMDK"),
@@ -50,7 +53,12 @@ async def probe(path: Path, fmt: str, *, program: str = "qemu-img", timeout: flo
     if path.stat().st_size == 0:
         raise BrokenImage(f"{path} is empty")
     wanted = _guess(path) if fmt == "auto" else fmt
-    info = await _info(path, wanted, program, timeout)
+    if wanted == "raw" and path.stat().st_size % _SECTOR:
+        raise BrokenImage(
+            f"{path} is no disk: it is not qcow2, and as a raw disk its size would be a multiple of "
+            f"{_SECTOR} bytes; perhaps it was not copied completely"
+        )
+    info = await _ask(program, ["info", "-U"], path, wanted, timeout)
     for key, what in (("backing-filename", "a backing file"), ("full-backing-filename", "a backing file")):
         if info.get(key):
             raise BrokenImage(
@@ -68,6 +76,8 @@ async def probe(path: Path, fmt: str, *, program: str = "qemu-img", timeout: flo
     size = info.get("virtual-size")
     if info.get("format") != wanted or not isinstance(size, int) or size <= 0:
         raise BrokenImage(f"{path} is not a usable {wanted} image")
+    if wanted == "qcow2":
+        await _check(path, int(info.get("cluster-size", 1)), program, timeout)
     return DiskFormat(wanted, size)
 
 
@@ -82,8 +92,20 @@ def _guess(path: Path) -> str:
     return "raw"
 
 
-async def _info(path: Path, fmt: str, program: str, timeout: float) -> dict[str, Any]:
-    argv = [program, "info", "--output=json", "-U", "-f", fmt, str(path)]
+async def _check(path: Path, cluster: int, program: str, timeout: float) -> None:
+    """Refuse what a guest would stumble over later: damaged tables, or a file that ends too early."""
+    found = await _ask(program, ["check", "-U"], path, "qcow2", timeout)
+    if found.get("corruptions") or found.get("check-errors"):
+        raise BrokenImage(f"{path} is damaged; copy it again, or repair it with qemu-img check -r all")
+    end = found.get("image-end-offset")
+    # The last cluster need not be there completely: what is missing of it reads as zeros.
+    if not isinstance(end, int) or end >= path.stat().st_size + cluster:
+        raise BrokenImage(f"{path} ends too early; it was not copied completely")
+
+
+async def _ask(program: str, question: list[str], path: Path, fmt: str, timeout: float) -> dict[str, Any]:
+    """qemu-img's answer, for `check` also when it found faults."""
+    argv = [program, *question, "--output=json", "-f", fmt, str(path)]
     limited = ["prlimit", f"--cpu={_CPU_SECONDS}", f"--as={_MEMORY_BYTES}", "--", *argv]
     try:
         process = await asyncio.create_subprocess_exec(
@@ -108,7 +130,7 @@ async def _info(path: Path, fmt: str, program: str, timeout: float) -> dict[str,
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await asyncio.shield(process.wait())
-    if process.returncode != 0 or len(out) > _MAX_OUTPUT:
+    if process.returncode not in _ANSWERS[question[0]] or len(out) > _MAX_OUTPUT:
         said = err.decode(errors="replace").strip().splitlines()
         raise BrokenImage(
             f"{path} is not a valid {fmt} image: {said[-1][:300] if said else 'no reason given'}"
@@ -116,7 +138,7 @@ async def _info(path: Path, fmt: str, program: str, timeout: float) -> dict[str,
     try:
         info = json.loads(out)
     except ValueError as error:
-        raise BrokenImage(f"{path}: qemu-img info gave no JSON") from error
+        raise BrokenImage(f"{path}: qemu-img {question[0]} gave no JSON") from error
     if not isinstance(info, dict):
-        raise BrokenImage(f"{path}: qemu-img info gave no object")
+        raise BrokenImage(f"{path}: qemu-img {question[0]} gave no object")
     return info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import struct
 from collections.abc import AsyncIterator
@@ -212,3 +213,28 @@ async def test_host_image_is_resolved_and_local(store: ImageStore, tmp_path: Pat
     image, pulled = await store.ensure("edgevirt.host/root", PullPolicy.ALWAYS)
     assert image.host == host
     assert not pulled
+
+
+@pytest.mark.parametrize("size", [5, 511, 100_000])
+async def test_file_that_is_no_disk_by_its_size_is_refused(
+    store: ImageStore, tmp_path: Path, size: int
+) -> None:
+    (tmp_path / "words").write_bytes(b"x" * size)
+    with pytest.raises(BrokenImage, match="would be a multiple of 512"):
+        await store.import_disk(tmp_path / "words", "localhost/x")
+
+
+@pytest.mark.parametrize("kept", [300, 100_000, 700_000])
+async def test_qcow2_that_was_not_copied_completely_is_refused(
+    store: ImageStore, tmp_path: Path, kept: int
+) -> None:
+    raw, whole = tmp_path / "raw", tmp_path / "whole.qcow2"
+    raw.write_bytes(os.urandom(1 << 20))
+    process = await asyncio.create_subprocess_exec("qemu-img", "convert", "-O", "qcow2", raw, whole)
+    assert await process.wait() == 0
+    await store.import_disk(whole, "localhost/whole")
+    cut = tmp_path / "cut.qcow2"
+    cut.write_bytes(whole.read_bytes()[:kept])
+    with pytest.raises(BrokenImage, match=r"damaged|ends too early|not a valid"):
+        await store.import_disk(cut, "localhost/cut")
+    assert store.resolve("localhost/cut") is None
