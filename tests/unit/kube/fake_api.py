@@ -170,11 +170,11 @@ class FakeApi:
         return 200, self._store(where.object, body if call.method == "PUT" else merge(known, body))
 
     def _on_collection(self, call: Call, where: Where) -> tuple[int, dict[str, Any]]:
-        named = call.params.get("fieldSelector", "").removeprefix("metadata.name=")
+        selector = call.params.get("fieldSelector", "")
         inside = [
             path
             for path in sorted(self.objects)
-            if where.contains(path) and named in ("", path.rsplit("/", 1)[1])
+            if where.contains(path) and selects(selector, self.objects[path])
         ]
         if call.method == "POST":
             return self._create(call, where)
@@ -282,6 +282,18 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
+def selects(field_selector: str, obj: dict[str, Any]) -> bool:
+    """Whether a selector of "path=value" terms takes the object."""
+    for term in filter(None, field_selector.split(",")):
+        path, _, wanted = term.partition("=")
+        value: Any = obj
+        for key in path.split("."):
+            value = value.get(key, "") if isinstance(value, dict) else ""
+        if value != wanted:
+            return False
+    return True
+
+
 class InMemoryClient(Client):
     """The real client, retries included, with `FakeApi.handle` where the network would be."""
 
@@ -321,7 +333,7 @@ class InMemoryClient(Client):
         changes = self.api.changes(path_of(resource, namespace or ""), int(resource_version or 0))
         async with contextlib.aclosing(changes):
             async for _, kind, obj in changes:
-                if field_selector not in ("", f"metadata.name={obj['metadata']['name']}"):
+                if not selects(field_selector, obj):
                     continue
                 line = msgspec.json.encode({"type": kind, "object": obj})
                 yield parse(line, resource)
