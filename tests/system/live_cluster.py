@@ -75,7 +75,7 @@ class Namespace:
         return self.cluster.edgevirt(command, name, "-n", self.name, *options, check=check, timeout=timeout)
 
     def apply(self, *objects: Object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        documents = "\n---\n".join(map(json.dumps, objects))
+        documents = "\n".join(map(json.dumps, objects))
         return self.kubectl("apply", "-f", "-", stdin=documents, check=check)
 
     def get(self, kind: str, name: str) -> Object:
@@ -153,11 +153,9 @@ class Watch:
             try:
                 kind, object = self._news.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                tail = [
-                    (kind, object["metadata"]["name"], object.get("status")) for kind, object in self.seen
-                ]
+                seen = [f"{kind} {_brief(object)}" for kind, object in self.seen[-6:]]
                 raise AssertionError(
-                    f"no {what} within {seconds:.0f} s watching {self._what}; seen: {tail[-3:]}"
+                    f"no {what} within {seconds:.0f} s watching {self._what}; seen last: {seen}"
                 ) from None
             self.seen.append((kind, object))
             if fits(kind, object):
@@ -198,3 +196,8 @@ class Watch:
         for line in stdout:
             event = json.loads(line)
             self._news.put((event["type"], event["object"]))
+
+
+def _brief(object: Object) -> str:
+    status = object.get("status", {})
+    return f"{object['metadata']['name']} {status.get('printableStatus') or status.get('phase') or ''}".strip()

@@ -84,6 +84,11 @@ class Instance:
             "up", *ports, "--bridge", self.bridge, "--cgroup", self.cgroup, "--pod-subnet", str(self.subnet)
         )
 
+    def up_if_down(self) -> None:
+        """Start whatever does not run, with the settings of the first start."""
+        if len(self.processes()) < 2:
+            self.edgevirt("up")
+
     def down(self, timeout: float = 60.0) -> None:
         self.edgevirt("down", "--timeout", str(timeout), timeout=timeout + 90)
 
@@ -115,7 +120,7 @@ class Instance:
         parts = []
         for path in sorted((self.root / "var/log/edgevirt").glob("*.log")):
             lines = path.read_text(errors="replace").splitlines()[-40:]
-            parts.append(f"\n--- {path.name}\n" + "\n".join(lines))
+            parts.append(f"\n--- {path.name}\n" + "\n".join(line[:400] for line in lines))
         return "".join(parts)
 
     def remove(self) -> None:

@@ -102,7 +102,8 @@ def _decode_as(data: bytes | msgspec.Raw, type_: type[T], what: str) -> T:
     except msgspec.ValidationError:
         try:
             return msgspec.convert(_without_nulls(msgspec.json.decode(data)), type_)
-        except msgspec.ValidationError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            # Not only ValidationError: text such as "404: Not Found" begins like a number.
             raise DecodeError(f"the server sent a {what} we cannot understand: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DecodeError(f"the server did not send a {what} in JSON: {error}") from error

@@ -240,7 +240,7 @@ class Subresources:
             if status is None or status.phase != Phase.RUNNING or not status.node_name:
                 phase = status.phase if status is not None else "unknown"
                 raise lifecycle.Refused(400, f"the virtual machine is not running, its phase is {phase}")
-            if not web.WebSocketResponse().can_prepare(request):
+            if not web.WebSocketResponse(protocols=(console.PROTOCOL,)).can_prepare(request):
                 raise lifecycle.Refused(
                     400, "a console is a websocket; use virtctl console or a websocket client"
                 )

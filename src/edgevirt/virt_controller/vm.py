@@ -18,6 +18,7 @@ from edgevirt.api.kubevirt import (
 )
 from edgevirt.api.kubevirt.conditions import ConditionReason
 from edgevirt.api.kubevirt.events import ControllerEvent
+from edgevirt.api.kubevirt.machine import VirtualMachineStatus
 from edgevirt.api.kubevirt.phases import is_final
 from edgevirt.api.resources import CONTROLLER_REVISIONS
 from edgevirt.kube import errors
@@ -28,7 +29,7 @@ from edgevirt.kube.informer import Informer
 from edgevirt.kube.objects import split_key
 from edgevirt.kube.ownership import controller_of, is_controlled_by
 from edgevirt.kube.status_patch import status_patch
-from edgevirt.virt_controller.run_strategy import Wish, phase_of
+from edgevirt.virt_controller.run_strategy import Requests, Wish, phase_of
 from edgevirt.virt_controller.start_backoff import Crashes, count_crash
 from edgevirt.virt_controller.vm_plan import (
     Observed,
@@ -108,21 +109,34 @@ class VMController:
         if decided.instance is Wish.CREATE:
             vmi, failed = await self._create(vm)
         elif decided.instance is Wish.DELETE and vmi is not None:
+            if decided.status is not None and _requests(decided.status) != _requests(vm.status):
+                # A start to follow must be on record before the instance that calls for it is gone.
+                vm = await self._write_status(vm, decided.status)
             await self._delete(vm, vmi)
             vmi = self._instances.get(name, namespace)
         if decided.instance is not Wish.NOTHING:
             # The change is in the cache already: one status write tells both the wish and its outcome.
             decided = plan(await self._observe(vm, vmi))
         if decided.status is not None:
-            patch = status_patch(vm.metadata, vm.status, decided.status)
-            if patch is not None:
-                written = await self._client.patch(
-                    VIRTUAL_MACHINES, name, patch, namespace=namespace, subresource="status"
-                )
-                self.machines.put(written)
+            await self._write_status(vm, decided.status)
         if failed:
             raise errors.Transient(self._errors[uid].message)
         return Result(requeue_after=decided.requeue_after)
+
+    async def _write_status(self, vm: VirtualMachine, status: VirtualMachineStatus) -> VirtualMachine:
+        """Write what differs from the status of `vm`, if anything does; returns the machine as stored."""
+        patch = status_patch(vm.metadata, vm.status, status)
+        if patch is None:
+            return vm
+        written = await self._client.patch(
+            VIRTUAL_MACHINES,
+            vm.metadata.name,
+            patch,
+            namespace=vm.metadata.namespace,
+            subresource="status",
+        )
+        self.machines.put(written)
+        return written
 
     async def _observe(self, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> Observed:
         uid = vm.metadata.uid
@@ -215,3 +229,7 @@ class VMController:
             ControllerEvent.SUCCESSFUL_DELETE.value,
             f"Stopped the virtual machine by deleting the virtual machine instance {vmi.metadata.name}",
         )
+
+
+def _requests(status: VirtualMachineStatus | None) -> Requests:
+    return status.state_change_requests if status is not None else ()

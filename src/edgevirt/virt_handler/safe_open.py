@@ -103,12 +103,4 @@ def read_file_in_root(directory: str, path: str, limit: int) -> bytes:
         return file.read(limit)
 
 
-def _openat2(root: int, path: str, resolve: int) -> int:
-    how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, resolve)
-    fd: int = _libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), how, len(how))
-    if fd >= 0:
-        return fd
-    code = ctypes.get_errno()
-    if code in (errno.ELOOP, errno.EXDEV):
-        raise UnsafePath(f"{path} leads through a link or out of its directory")
-    raise OSError(code, os.strerror(code), path)
+def _checked(opened: Callable[..., int], root: int, path: str, **how: bool) -> int:

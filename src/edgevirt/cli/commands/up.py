@@ -12,10 +12,19 @@ _PORT = click.IntRange(1, 65535)
 
 @click.command("up")
 @click.option("--api-address", help="Address the API server listens on [default: 127.0.0.1].")
-@click.option("--api-port", type=_PORT, help="Port of the API server [default: 6443].")
-@click.option("--virt-api-port", type=_PORT, help="Port of virt-api on loopback [default: 6444].")
-@click.option("--kubelet-port", type=_PORT, help="Port of the kubelet on loopback [default: 10250].")
-@click.option("--virt-handler-port", type=_PORT, help="Port of virt-handler on loopback [default: 8186].")
+@click.option("--api-port", type=_PORT, metavar="PORT", help="Port of the API server [default: 6443].")
+@click.option(
+    "--virt-api-port", type=_PORT, metavar="PORT", help="Port of virt-api on loopback [default: 6444]."
+)
+@click.option(
+    "--kubelet-port", type=_PORT, metavar="PORT", help="Port of the kubelet on loopback [default: 10250]."
+)
+@click.option(
+    "--virt-handler-port",
+    type=_PORT,
+    metavar="PORT",
+    help="Port of virt-handler on loopback [default: 8186].",
+)
 @click.option("--node-name", help="Name of the node [default: the host name].")
 @click.option("--pod-subnet", help="IPv4 network of pods and guests [default: 10.244.0.0/24].")
 @click.option("--bridge", help="Bridge the pods are connected to [default: edgevirt0].")

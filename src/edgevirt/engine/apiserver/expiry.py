@@ -22,21 +22,23 @@ _TOGETHER = 500
 
 async def expire_events(cluster: Cluster) -> None:
     """Removes old events every few minutes, and the oldest ones when there are too many, until cancelled."""
-    collection = cluster.store.collection(storage_prefix("", "events"))
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
-        dated = sorted(((_time_of(decode(record)), record) for record in collection.scan()), key=_by_time)
-        oldest_kept = rfc3339(cluster.clock() - EVENT_SECONDS)
-        surplus = len(dated) - _MOST_EVENTS
-        expired = [
-            record
-            for position, (when, record) in enumerate(dated)
-            if when <= oldest_kept or position < surplus
-        ]
-        for first in range(0, len(expired), _TOGETHER):
-            # Together, so that they share a commit: one commit each would write more than the events did.
-            batch = expired[first : first + _TOGETHER]
-            await asyncio.gather(*(_delete(cluster.store, collection, record) for record in batch))
+        await sweep(cluster.store, rfc3339(cluster.clock() - EVENT_SECONDS))
+
+
+async def sweep(store: Store, oldest_kept: str) -> None:
+    """Removes the events that last happened at `oldest_kept` (RFC 3339) or before, and any surplus."""
+    collection = store.collection(storage_prefix("", "events"))
+    dated = sorted(((_time_of(decode(record)), record) for record in collection.scan()), key=_by_time)
+    surplus = len(dated) - _MOST_EVENTS
+    expired = [
+        record for position, (when, record) in enumerate(dated) if when <= oldest_kept or position < surplus
+    ]
+    for first in range(0, len(expired), _TOGETHER):
+        # Together, so that they share a commit: one commit each would write more than the events did.
+        batch = expired[first : first + _TOGETHER]
+        await asyncio.gather(*(_delete(store, collection, record) for record in batch))
 
 
 async def _delete(store: Store, collection: Collection, record: Record) -> None:

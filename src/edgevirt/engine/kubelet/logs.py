@@ -23,7 +23,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from edgevirt.engine.kubelet import inotify
+from edgevirt.linux import inotify
 
 _NOTE = struct.Struct("<Qd")
 _QUIET = 0.1

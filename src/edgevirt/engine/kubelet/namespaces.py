@@ -7,7 +7,6 @@ so a pod needs no pause process.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import socket
@@ -18,24 +17,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from edgevirt.engine.kubelet import mounts
+from edgevirt.linux.namespaces import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS, unshare
 
 T = TypeVar("T")
-CLONE_NEWNS = 0x00020000
-_CLONE_NEWUTS = 0x04000000
-_CLONE_NEWIPC = 0x08000000
-_CLONE_NEWNET = 0x40000000
-_KINDS = {"net": _CLONE_NEWNET, "ipc": _CLONE_NEWIPC, "uts": _CLONE_NEWUTS}
+_KINDS = {"net": CLONE_NEWNET, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS}
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def unshare(flags: int) -> None:
-    """unshare(2) for the calling thread."""
-    if _libc.unshare(flags) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"cannot unshare namespaces: {os.strerror(code)}")
 
 
 def create(directory: Path, kinds: frozenset[str], hostname: str, sysctls: Mapping[str, str]) -> None:

@@ -37,6 +37,7 @@ class Observed:
     """The pod as it is. `prepared`: sandbox and volumes are there; `held`: something is left to release.
 
     `deleting`: its deletion was asked for; `failed`: it was refused, evicted or timed out, and must end.
+    Not before `retry_at` it is prepared again, not before `release_at` released again (monotonic).
     """
 
     prepared: bool = False
@@ -44,6 +45,7 @@ class Observed:
     deleting: bool = False
     failed: bool = False
     retry_at: float = 0.0
+    release_at: float = 0.0
     containers: Mapping[str, Seen] = dataclasses.field(default_factory=dict)
 
     def of(self, container: Container) -> Seen:
@@ -90,9 +92,9 @@ def plan(pod: Pod, observed: Observed, now: float) -> tuple[Action, ...]:
     """The steps that may be taken now, at the same time; () to wait for an event."""
     assert pod.spec
     if observed.deleting or observed.failed:
-        return _end(pod, observed)
+        return _end(pod, observed, now)
     if outcome(pod, observed) is not None:
-        return _end(pod, observed)
+        return _end(pod, observed, now)
     if not observed.prepared:
         return (Prepare(),) if observed.retry_at <= now else (WaitUntil(observed.retry_at),)
     actions: list[Action] = []
@@ -152,7 +154,7 @@ def is_sidecar(container: Container) -> bool:
     return container.restart_policy == "Always"
 
 
-def _end(pod: Pod, observed: Observed) -> tuple[Action, ...]:
+def _end(pod: Pod, observed: Observed, now: float) -> tuple[Action, ...]:
     assert pod.spec
     sidecars = [c for c in pod.spec.init_containers if is_sidecar(c)]
     mains = [*pod.spec.containers, *(c for c in pod.spec.init_containers if not is_sidecar(c))]
@@ -162,7 +164,7 @@ def _end(pod: Pod, observed: Observed) -> tuple[Action, ...]:
     if running:
         return tuple(Stop(container.name) for container in running)
     if observed.held:
-        return (Release(),)
+        return (Release(),) if observed.release_at <= now else (WaitUntil(observed.release_at),)
     return (Forget(),) if observed.deleting else ()
 
 

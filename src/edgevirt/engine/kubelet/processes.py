@@ -6,11 +6,12 @@ long as the machine runs.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import errno
 import os
 import signal
+
+from edgevirt.linux.readiness import readable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,22 +74,6 @@ class Process:
             os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222  # does not block
         except ChildProcessError:
             pass  # not ours: we are its second kubelet
-
-
-def _set_once(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-async def readable(fd: int) -> None:
-    """Wait until `fd` can be read."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(fd, _set_once, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(fd)
 
 
 def boot_id() -> str:

@@ -23,7 +23,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgevirt.engine.kubelet import inotify, mounts, namespaces
+from edgevirt.engine.kubelet import mounts
 from edgevirt.engine.kubelet.cgroups import Hierarchies, detect
 from edgevirt.engine.kubelet.processes import Process
 
@@ -283,8 +283,6 @@ async def _ended(process: Process) -> None:
     fd = process.open()
     if fd is None:
         return
-    from edgevirt.engine.kubelet.processes import readable
-
     try:
         await readable(fd)
     finally:

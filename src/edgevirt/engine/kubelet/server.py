@@ -16,10 +16,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from edgevirt.engine.kubelet import inotify, logs
+from edgevirt.engine.kubelet import logs
 from edgevirt.engine.kubelet.kubelet import Pods
 from edgevirt.engine.kubelet.settings import Settings
 from edgevirt.engine.pki.identity import IdentityError, peer_role
+from edgevirt.linux import inotify
 
 _PODS: web.AppKey[Pods] = web.AppKey("pods")
 _SETTINGS: web.AppKey[Settings] = web.AppKey("settings")
@@ -59,7 +60,7 @@ async def _until_cancelled(runner: web.AppRunner, settings: Settings, context: s
     watcher = inotify.Watcher()
 
     def renewed(name: str) -> None:
-        if name in (settings.certificate.name, settings.key.name):
+        if name in ("", settings.certificate.name, settings.key.name):
             with contextlib.suppress(ssl.SSLError, OSError):  # one of the pair is still the old one
                 context.load_cert_chain(settings.certificate, settings.key)
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from edgevirt.api.core import Container, Pod
-from edgevirt.storage.images.layers import open_in_root
+from edgevirt.linux.openat2 import open_in_root
 
 _MAX_FILE = 1 << 20
 

@@ -114,7 +114,7 @@ def _issue(
     service_names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     leaves = {
         "apiserver": make("kube-apiserver", dns=[*host_names, *service_names], ips=addresses, server=True),
-        KUBELET_CLIENT: make(KUBELET_CLIENT, client=True),
+        KUBELET_CLIENT: make(KUBELET_CLIENT, uris=[role_uri("apiserver")], client=True),
         "virt-api": make(
             "virt-api",
             dns=["localhost", f"virt-api.{NAMESPACE}.svc"],

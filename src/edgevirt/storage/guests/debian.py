@@ -29,7 +29,15 @@ PACKAGES = (
         "kmod",
         "e2fsprogs",
     ),
-    *("iproute2", "iputils-ping", "netbase", "ca-certificates", "curl", "openssh-server"),
+    *(
+        "iproute2",
+        "iputils-ping",
+        "netbase",
+        "libnss-myhostname",
+        "ca-certificates",
+        "curl",
+        "openssh-server",
+    ),
     *("qemu-guest-agent", "cloud-init", "cloud-guest-utils", "fdisk", "python3", "less", "procps", "sudo"),
 )
 ARGUMENTS = f"root=LABEL={LABEL} ro console=tty0 console=ttyS0,115200"
@@ -89,6 +97,7 @@ echo 'LABEL=cloudimg-rootfs / ext4 rw,discard,errors=remount-ro 0 1' > "$root/et
 echo localhost > "$root/etc/hostname"
 chroot "$root" systemctl enable systemd-networkd serial-getty@ttyS0.service ssh.service
 chroot "$root" systemctl disable apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer
+chroot "$root" systemctl disable e2scrub_reap.service
 rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id"
 : > "$root/etc/machine-id"
 """

@@ -55,15 +55,15 @@ def parse_targets(shown: str) -> tuple[Source, ...]:
             known = components.setdefault((site, release), [])
             if component not in known:
                 known.append(component)
-    if not any(release_is_base(release) for _, release in components):
+    if not any(_is_base(release) for _, release in components):
         raise BuildError(
-            f"apt's sources on this machine hold no Debian 12 ({CODENAME}): add a line like "
-            f"'deb http://deb.debian.org/debian {CODENAME} main' to /etc/apt/sources.list and run apt-get update"
+            f"apt's sources on this machine hold no Debian 12 ({CODENAME}): add them, for example "
+            f"'deb http://deb.debian.org/debian {CODENAME} main', and run apt-get update"
         )
     return tuple(Source(site, release, tuple(found)) for (site, release), found in components.items())
 
 
-def release_is_base(release: str) -> bool:
+def _is_base(release: str) -> bool:
     """Whether a release holds the distribution itself, not only its updates."""
     return not release.endswith(("-updates", "-security", "/updates"))
 

@@ -59,7 +59,8 @@ for device in /dev/sr0 /dev/vd[a-z] /dev/sd[a-z]; do
 done
 if [ -n "$seed" ]; then
   # meta-data is YAML, of which JSON is a part: both spellings are met.
-  name=$(sed -n 's/^local-hostname: *//p; s/.*"local-hostname": *"\\([^"]*\\)".*/\\1/p' $seed/meta-data | tr -d '"')
+  json='s/.*"local-hostname": *"\\([^"]*\\)".*/\\1/p'
+  name=$(sed -n "s/^local-hostname: *//p; $json" $seed/meta-data | tr -d '"')
   [ -n "$name" ] && hostname "$name"
   password=$(sed -n 's/^password: *//p' $seed/user-data 2>/dev/null | tr -d '"')
   [ -n "$password" ] && echo "root:$password" | chpasswd >/dev/null 2>&1

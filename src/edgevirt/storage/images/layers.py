@@ -8,7 +8,6 @@ it is read. Runs in a worker thread: nothing here is async.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -18,30 +17,14 @@ import tarfile
 from pathlib import Path
 from typing import IO
 
+from edgevirt.linux.openat2 import open_in_root
 from edgevirt.storage.images.errors import BrokenImage
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
-_SYS_OPENAT2 = 437
-_RESOLVE_IN_ROOT = 0x10
 _CHUNK = 1 << 20
 _CAPABILITY = "SCHILY.xattr.security.capability"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-def open_in_root(root: int, path: str, flags: int) -> int:
-    """Open `path` as if `root` (a directory descriptor) were `/`; OSError as open(2)."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
-    fd = _libc.syscall(_SYS_OPENAT2, root, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-    if fd < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
-    return int(fd)
 
 
 class _Checked:

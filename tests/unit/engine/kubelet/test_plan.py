@@ -92,6 +92,18 @@ CASES: list[tuple[str, Pod, Observed, tuple[Action, ...]]] = [
         (Stop("t"),),
     ),
     ("what has ended is released", pod(), Observed(True, True, True), (Release(),)),
+    (
+        "a failed release waits",
+        pod(),
+        Observed(held=True, deleting=True, release_at=150.0),
+        (WaitUntil(150.0),),
+    ),
+    (
+        "a failed release is repeated in time",
+        pod(),
+        Observed(held=True, deleting=True, release_at=NOW),
+        (Release(),),
+    ),
     ("what is released is forgotten", pod(), Observed(deleting=True), (Forget(),)),
     ("a failed pod keeps its object", pod(), Observed(failed=True), ()),
     ("a failed init ends the pod", pod(init=("i",)), there(i=exited(3)), (Release(),)),

@@ -2,7 +2,8 @@
 
 For each APIService with a service one task keeps the condition `Available` true to life: it checks when
 the APIService, its service or its endpoints change, when a forwarded request failed, and otherwise every
-30 s (1, 2, 4 ... 30 s while the check fails). A check reads the group version's discovery document, which
+30 s (0.1, 0.2, 0.4 ... 30 s while the check fails: at a start, whoever serves it comes up within the first
+second, and clients wait for it). A check reads the group version's discovery document, which
 is kept for merging into this server's own discovery.
 """
 
@@ -42,6 +43,7 @@ GROUP = "apiregistration.k8s.io"
 CHECKER = UserInfo("system:kube-aggregator", groups=("system:masters",))
 CHECK_TIMEOUT = 5.0
 CHECK_INTERVAL = 30.0
+FIRST_RETRY = 0.1
 MAX_DISCOVERY = 4 * 1024 * 1024
 
 StatusWriter = Callable[[str, dict[str, Any]], Awaitable[None]]
@@ -209,7 +211,7 @@ class Aggregator:
             self._group.create_task(self._report(name, document, LOCAL))
 
     async def _keep_checked(self, known: _Service) -> None:
-        delay = 1.0
+        retry = FIRST_RETRY
         while True:
             known.changed.clear()
             availability = await self._check(known)
@@ -217,11 +219,12 @@ class Aggregator:
                 known.available = availability.available
                 self._on_discovery_change()
             await self._report(known.name, known.document, availability)
-            delay = CHECK_INTERVAL if availability.available else min(delay * 2, CHECK_INTERVAL)
+            delay = CHECK_INTERVAL if availability.available else retry
+            retry = FIRST_RETRY if availability.available else min(retry * 2, CHECK_INTERVAL)
             try:
                 async with asyncio.timeout(delay):
                     await known.changed.wait()
-                delay = 1.0
+                retry = FIRST_RETRY
             except TimeoutError:
                 continue
 

@@ -7,31 +7,12 @@ through its descriptor, so it cannot be exchanged between the check and the moun
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 from pathlib import Path
 
 from edgevirt.engine.kubelet import mounts
 from edgevirt.engine.kubelet.volumes.content import BadVolume
-
-_SYS_OPENAT2 = 437
-_RESOLVE_NO_MAGICLINKS = 0x02
-_RESOLVE_BENEATH = 0x08
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-def open_beneath(directory: int, path: str, flags: int) -> int:
-    """Open `path` below the directory descriptor; OSError (EXDEV when it would leave it)."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
-    fd = _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-    if fd < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), path)
-    return int(fd)
+from edgevirt.linux.openat2 import open_beneath
 
 
 def bind(volume: Path, path: str, target: Path) -> None:
@@ -62,15 +43,15 @@ def bind(volume: Path, path: str, target: Path) -> None:
 def _open_or_make(root: int, parts: list[str]) -> int:
     whole = "/".join(parts) or "."
     with contextlib.suppress(FileNotFoundError):
-        return open_beneath(root, whole, os.O_PATH)
+        return open_beneath(root, whole, os.O_PATH, links=True)
     parent = os.dup(root)
     try:
         for part in parts:
             try:
-                following = open_beneath(parent, part, os.O_PATH | os.O_DIRECTORY)
+                following = open_beneath(parent, part, os.O_PATH | os.O_DIRECTORY, links=True)
             except FileNotFoundError:
                 os.mkdir(part, 0o750, dir_fd=parent)
-                following = open_beneath(parent, part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+                following = open_beneath(parent, part, os.O_PATH | os.O_DIRECTORY, links=False)
             os.close(parent)
             parent = following
         return os.dup(parent)

@@ -1,0 +1,153 @@
+"""Starting a container of a prepared pod, and what is told and noted when that does not succeed.
+
+The run is written down when its shim exists and before the container's process does, so a kubelet that is
+killed in between finds it. A missing object or image is retried less and less often.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from edgevirt.api.core import Container
+from edgevirt.engine.kubelet import attendance
+from edgevirt.engine.kubelet import container as containers
+from edgevirt.engine.kubelet.container import ConfigError, Launch
+from edgevirt.engine.kubelet.fields import UnknownField
+from edgevirt.engine.kubelet.oom import OomWatch
+from edgevirt.engine.kubelet.processes import Process
+from edgevirt.engine.kubelet.references import MissingReference, References
+from edgevirt.engine.kubelet.resident import Resident, restart_delay
+from edgevirt.engine.kubelet.resources import of_container
+from edgevirt.engine.kubelet.runtime import Attempt, StartFailed
+from edgevirt.engine.kubelet.volumes.content import BadVolume
+from edgevirt.engine.kubelet.volumes.prepare import prepare
+from edgevirt.kube.errors import KubeError
+from edgevirt.storage.images.errors import ImageError, InvalidImageName
+from edgevirt.storage.images.store import Image, PullPolicy
+
+log = logging.getLogger("edgevirt.kubelet")
+
+_MOST_SECONDS = 60.0
+"""The longest wait for what is likely to be repaired soon: an object that is missing."""
+
+
+async def start(resident: Resident, container: Container) -> None:
+    """Start the container's next run and attend it, or note why it did not start and when to try again."""
+    services, name = resident.services, container.name
+    begun = services.clock.monotonic()
+    record, live = resident.record.container(name), resident.live(name)
+    context = resident.context()
+    try:
+        if not resident.volumes and resident.pod.spec and resident.pod.spec.volumes:
+            resident.volumes = dict(await prepare(context, services.images))
+        image = await _image(resident, container, context.references)
+        services.images.hold(image, resident.uid)
+    except (ImageError, ConfigError) as error:
+        _pull_failed(resident, container, error)
+        return
+    except (BadVolume, MissingReference, UnknownField, KubeError, OSError) as error:
+        _failed(resident, container, "CreateContainerConfigError", str(error))
+        return
+    if record.exit:
+        record.last_exit = record.exit
+    launch = Launch(resident.pod, container, context.references, resident.volumes, resident.record.addresses)
+    number = record.attempt + 1
+    attempt = resident.attempt(name, number)
+    group = resident.cgroup
+
+    def on_shim(shim: Process) -> None:
+        group.adopt_shim(shim.pid)
+        record.attempt, record.container_id, record.exit = number, attempt.id, None
+        record.shim_pid, record.shim_start = shim.pid, shim.start
+        record.started_at = resident.now()
+        record.image, record.image_id = image.name, image.id
+        record.stop_signal = image.config.stop_signal
+        resident.save()
+
+    limit = of_container(container.resources).memory
+    await services.blocking(group.create_container, attempt.child, limit)
+    oom = OomWatch(group, attempt.child)
+    try:
+        await containers.start(services, launch, image, number, on_shim)
+    except BaseException as error:
+        oom.close()
+        if not _refused(resident, container, attempt, error):
+            raise
+        return
+    live.failures = 0
+    shim = record.shim
+    assert shim
+    resident.normal("Created", f"Created container: {name}")
+    resident.normal("Started", f"Started container {name}")
+    attendance.attend(resident, container, attempt, shim, oom)
+    resident.spent[f"start {name}"] = services.clock.monotonic() - begun
+    log.info(
+        "container started",
+        extra={"pod": resident.key, "container": name, "seconds": dict(resident.spent)},
+    )
+
+
+async def _image(resident: Resident, container: Container, references: References) -> Image:
+    images = resident.services.images
+    policy = containers.pull_policy(container)
+    present = images.resolve(container.image)
+    if present is not None and (present.local or policy is not PullPolicy.ALWAYS):
+        if not present.local:
+            resident.normal("Pulled", f'Container image "{container.image}" already present on machine')
+        return present
+    if policy is PullPolicy.NEVER:
+        raise ConfigError(f'Container image "{container.image}" is not present with pull policy of Never')
+    resident.normal("Pulling", f'Pulling image "{container.image}"')
+    image = await images.pull(container.image, await references.pull_secrets())
+    resident.normal("Pulled", f'Successfully pulled image "{container.image}"')
+    return image
+
+
+def _refused(resident: Resident, container: Container, attempt: Attempt, error: BaseException) -> bool:
+    """Write down why a container could not be started; False for an error that is not about it."""
+    if isinstance(error, StartFailed):
+        record = resident.record.container(container.name)
+        record.attempt, record.started_at = int(attempt.directory.name), resident.now()
+        resident.warning("Failed", f"Error: failed to start container {container.name}: {error}")
+        attendance.ended(resident, container, attempt, failure=str(error))
+        return True
+    if isinstance(error, (ConfigError, MissingReference, UnknownField, KubeError, ValueError)):
+        reason = "CreateContainerConfigError"
+    elif isinstance(error, (BadVolume, OSError)):
+        reason = "CreateContainerError"
+    else:
+        return False
+    containers.finish(resident.services, resident.cgroup, attempt)
+    _failed(resident, container, reason, str(error))
+    return True
+
+
+def _pull_failed(resident: Resident, container: Container, error: Exception) -> None:
+    live = resident.live(container.name)
+    live.failures += 1
+    live.retry_at = resident.services.clock.monotonic() + restart_delay(live.failures)
+    if isinstance(error, InvalidImageName):
+        reason = "InvalidImageName"
+    elif isinstance(error, ConfigError):
+        reason = "ErrImageNeverPull"
+    else:
+        reason = "ImagePullBackOff" if live.failures > 1 else "ErrImagePull"
+    live.waiting = (reason, str(error))
+    resident.warning("Failed", f'Failed to pull image "{container.image}": {error}')
+    resident.warning("Failed", f"Error: {reason}")
+    resident.urgent.set()
+    resident.report.set()
+
+
+def _failed(resident: Resident, container: Container, reason: str, message: str) -> None:
+    live = resident.live(container.name)
+    live.failures += 1
+    delay = min(restart_delay(live.failures), _MOST_SECONDS)
+    live.retry_at = resident.services.clock.monotonic() + delay
+    live.waiting = (reason, message)
+    resident.warning("Failed", f"Error: {message}")
+    log.warning(
+        "container not started",
+        extra={"pod": resident.key, "container": container.name, "error": message},
+    )
+    resident.urgent.set()
