@@ -200,4 +200,6 @@ class Watch:
 
 def _brief(object: Object) -> str:
     status = object.get("status", {})
-    return f"{object['metadata']['name']} {status.get('printableStatus') or status.get('phase') or ''}".strip()
+    return (
+        f"{object['metadata']['name']} {status.get('printableStatus') or status.get('phase') or ''}".strip()
+    )

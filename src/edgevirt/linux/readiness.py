@@ -1,4 +1,4 @@
-"""Waiting for a descriptor: a pidfd becomes readable when its process ends, a pipe when there is something."""
+"""Waiting for a descriptor: a pidfd becomes readable when its process ends, a pipe when it has data."""
 
 from __future__ import annotations
 

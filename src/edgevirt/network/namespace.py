@@ -8,7 +8,6 @@ A process is trusted to be who it was only through its pidfd: a pid can be reuse
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
@@ -19,11 +18,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
+from edgevirt.linux.namespaces import CLONE_NEWNET, setns
+
 T = TypeVar("T")
 
-_CLONE_NEWNET = 0x40000000
 _SO_PEERPIDFD = 77  # Linux 6.5
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class NamespaceError(Exception):
@@ -101,9 +100,10 @@ class NetworkNamespace:
 
 
 def _enter(fd: int) -> None:
-    if _libc.setns(fd, _CLONE_NEWNET) != 0:
-        code = ctypes.get_errno()
-        raise NamespaceError(f"could not enter the pod's network namespace: {os.strerror(code)}")
+    try:
+        setns(fd, CLONE_NEWNET)
+    except OSError as error:
+        raise NamespaceError(f"could not enter the pod's network namespace: {error.strerror}") from error
 
 
 def _deliver(

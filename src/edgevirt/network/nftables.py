@@ -10,11 +10,9 @@ closing brace on a line of its own.
 
 from __future__ import annotations
 
-import subprocess
+from edgevirt.linux import nft
 
 TABLE = "edgevirt"
-_DEADLINE = 10.0
-_MAX_MESSAGE = 2000
 
 
 class FilterError(Exception):
@@ -48,20 +46,9 @@ table bridge {TABLE} {{
 """
 
 
-def apply(ruleset: str, nft: str = "/usr/sbin/nft") -> None:
+def apply(ruleset: str) -> None:
     """Load `ruleset` in this thread's network namespace. Blocks up to ten seconds; raises FilterError."""
     try:
-        done = subprocess.run(
-            [nft, "-f", "-"],
-            input=ruleset,
-            capture_output=True,
-            text=True,
-            timeout=_DEADLINE,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
-            process_group=0,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise FilterError(f"could not run {nft}: {error}") from error
-    if done.returncode != 0:
-        raise FilterError(f"nft refused the pod's filter: {done.stderr.strip()[:_MAX_MESSAGE]}")
+        nft.load(ruleset)
+    except nft.NftError as error:
+        raise FilterError(f"the pod's packet filter could not be set: {error}") from error

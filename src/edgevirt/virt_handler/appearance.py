@@ -7,24 +7,24 @@ tenant, so they are opened like everything of a tenant's, and watched through th
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 from collections.abc import Callable
-from types import TracebackType
+from pathlib import Path
 from typing import TypeVar
 
+from edgevirt.linux.inotify import (
+    IN_ATTRIB,
+    IN_CREATE,
+    IN_DELETE_SELF,
+    IN_MOVE_SELF,
+    IN_MOVED_TO,
+    Watcher,
+)
 from edgevirt.virt_handler.safe_open import open_beneath, open_trusted
 
 T = TypeVar("T")
 
-_IN_ATTRIB = 0x4
-_IN_MOVED_TO = 0x80
-_IN_CREATE = 0x100
-_IN_DELETE_SELF = 0x400
-_IN_MOVE_SELF = 0x800
-_CHANGES = _IN_ATTRIB | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE_SELF | _IN_MOVE_SELF
-_BUFFER = 64 * 1024
-_libc = ctypes.CDLL(None, use_errno=True)
+_CHANGES = IN_ATTRIB | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF
 
 
 async def once_present(directory: str, path: str, attempt: Callable[[], T]) -> T:
@@ -33,7 +33,8 @@ async def once_present(directory: str, path: str, attempt: Callable[[], T]) -> T
     `directory` is trusted and must exist; `path` is relative to it. Waits for ever; every other error of
     `attempt` is passed on.
     """
-    with _Watch() as watch:
+    with Watcher() as watcher:
+        watch = _Watch(watcher)
         while True:
             watched = watch.deepest(directory, path)
             try:
@@ -46,27 +47,12 @@ async def once_present(directory: str, path: str, attempt: Callable[[], T]) -> T
 
 
 class _Watch:
-    """One inotify instance that watches one directory at a time."""
+    """Watches one directory at a time."""
 
-    def __init__(self) -> None:
-        fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        if fd < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"inotify: {os.strerror(code)}")
-        self._fd = fd
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
         self._watched = -1
         self._changed = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(fd, self._drain)
-
-    def __enter__(self) -> _Watch:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.remove_reader(self._fd)
-        os.close(self._fd)
 
     def deepest(self, directory: str, path: str) -> str:
         """Watch the deepest existing directory on the way from `directory` to `path`, and say which it is."""
@@ -91,21 +77,11 @@ class _Watch:
 
     def _follow(self, fd: int) -> None:
         self._changed.clear()
-        handle: int = _libc.inotify_add_watch(self._fd, os.fsencode(f"/proc/self/fd/{fd}"), _CHANGES)
-        if handle < 0:
-            code = ctypes.get_errno()
-            raise OSError(code, f"inotify: {os.strerror(code)}")
-        if self._watched not in (-1, handle):
-            _libc.inotify_rm_watch(self._fd, self._watched)
+        handle = self._watcher.add(Path(f"/proc/self/fd/{fd}"), _CHANGES, lambda _: self._changed.set())
+        if self._watched != handle:
+            self._watcher.remove(self._watched)
         self._watched = handle
 
     async def change(self) -> None:
         await self._changed.wait()
         self._changed.clear()
-
-    def _drain(self) -> None:
-        try:
-            os.read(self._fd, _BUFFER)
-        except BlockingIOError:
-            return
-        self._changed.set()

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from edgevirt.api.meta import Struct
+from edgevirt.linux.readiness import readable
 from edgevirt.virt_handler import kvm_payload, state_file
 
 KVM_DEVICE = Path("/dev/kvm")
@@ -132,17 +133,13 @@ def _judge(status: int | None, timeout: float, stderr: str) -> Verdict:
 
 
 async def _ends_within(process: subprocess.Popen[bytes], timeout: float) -> bool:
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
     pidfd = os.pidfd_open(process.pid)
-    loop.add_reader(pidfd, ended.set)
     try:
         async with asyncio.timeout(timeout):
-            await ended.wait()
+            await readable(pidfd)
     except TimeoutError:
         return False
     finally:
-        loop.remove_reader(pidfd)
         os.close(pidfd)
     process.wait()  # it has ended: this only reaps it
     return True

@@ -9,21 +9,14 @@ effect.
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import errno
 import os
 import socket
 import stat
-import struct
+from collections.abc import Iterator
 
-_SYS_OPENAT2 = 437  # the same number on every architecture
-_RESOLVE_NO_MAGICLINKS = 0x02
-_RESOLVE_NO_SYMLINKS = 0x04
-_RESOLVE_BENEATH = 0x08
-_RESOLVE_IN_ROOT = 0x10
-_BENEATH = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
-_IN_ROOT = _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS
-_libc = ctypes.CDLL(None, use_errno=True)
+from edgevirt.linux import openat2
 
 
 class UnsafePath(Exception):
@@ -41,12 +34,14 @@ def open_beneath(root: int, path: str) -> int:
     Raises FileNotFoundError or another OSError if there is nothing to open, UnsafePath if there is, but
     behind a link or outside.
     """
-    return _openat2(root, path, _BENEATH)
+    with _tampering(path):
+        return openat2.open_beneath(root, path, os.O_PATH, links=False)
 
 
 def open_in_root(root: int, path: str) -> int:
     """An O_PATH descriptor of `path` with `root` as "/": links are followed, but can't lead out of it."""
-    return _openat2(root, path, _IN_ROOT)
+    with _tampering(path):
+        return openat2.open_in_root(root, path, os.O_PATH)
 
 
 def open_socket(root: int, path: str) -> int:
@@ -103,4 +98,12 @@ def read_file_in_root(directory: str, path: str, limit: int) -> bytes:
         return file.read(limit)
 
 
-def _checked(opened: Callable[..., int], root: int, path: str, **how: bool) -> int:
+@contextlib.contextmanager
+def _tampering(path: str) -> Iterator[None]:
+    """Tells a path that leads astray from one that is not there."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EXDEV):
+            raise UnsafePath(f"{path} leads through a link or out of its directory") from error
+        raise

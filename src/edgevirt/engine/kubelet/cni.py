@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevirt.engine.kubelet.settings import CniSettings
+from edgevirt.linux import nft
 
 INTERFACE = "eth0"
 _CNI_VERSION = "0.4.0"
@@ -160,16 +161,10 @@ class Cni:
         return f"edgevirt-{self._settings.bridge}"
 
     def _nft(self, script: str) -> None:
-        done = subprocess.run(
-            ["nft", "-f", "-"],
-            input=script.encode(),
-            capture_output=True,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            timeout=self._timeout,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise CniError(f"nft refused the masquerading rule: {done.stderr.decode(errors='replace')[:500]}")
+        try:
+            nft.load(script, deadline=self._timeout)
+        except nft.NftError as error:
+            raise CniError(f"the masquerading rule could not be set: {error}") from error
 
     def _call(
         self,

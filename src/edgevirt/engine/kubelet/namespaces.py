@@ -8,7 +8,6 @@ so a pod needs no pause process.
 from __future__ import annotations
 
 import fcntl
-import os
 import socket
 import struct
 import threading

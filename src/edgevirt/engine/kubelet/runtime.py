@@ -26,6 +26,8 @@ from pathlib import Path
 from edgevirt.engine.kubelet import mounts
 from edgevirt.engine.kubelet.cgroups import Hierarchies, detect
 from edgevirt.engine.kubelet.processes import Process
+from edgevirt.linux import inotify, namespaces
+from edgevirt.linux.readiness import readable
 
 _SHIM = """read -r go || exit 1
 log=$1; shift

@@ -17,7 +17,7 @@ from edgevirt.storage.guests.tools import BuildError, require, run
 
 LABEL = "cloudimg-rootfs"
 LAYOUT = DiskLayout(size_mib=4096, esp_mib=48, label=LABEL)
-TOOLS = ("mmdebstrap", "setpriv", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "sgdisk", "dpkg-deb")
+TOOLS = ("mmdebstrap", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "sgdisk", "dpkg-deb")
 PACKAGES = (
     *(
         "linux-image-cloud-amd64",
@@ -141,11 +141,10 @@ def _install(root: Path, work: Path, scratch: Path) -> None:
         ("sources.list", "".join(source.public().line() for source in sources)),
     ):
         (scratch / name).write_text(text)
-    # mmdebstrap works in mount and process namespaces of its own; told of this process's death, it ends too.
+    # mmdebstrap works in mount and process namespaces of its own, which go with it.
     run(
         [
-            *("setpriv", "--pdeathsig", "TERM", "mmdebstrap"),
-            *("--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
+            *("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
             *("--skip=update,download/empty,essential/unlink", f"--aptopt={scratch / 'apt.conf'}"),
             '--aptopt=Apt::Install-Recommends "false"',
             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _EXCLUDED),

@@ -80,8 +80,9 @@ def run(
     """
     command = [str(argument) for argument in arguments]
     try:
+        # However this process ends, and in the moment before Popen returns too, the tool is told to end.
         process = subprocess.Popen(
-            command,
+            ["setpriv", "--pdeathsig", "TERM", "--", *command],
             cwd=directory,
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -90,7 +91,7 @@ def run(
             process_group=0,
         )
     except FileNotFoundError as missing:
-        raise BuildError(f"{command[0]} is not installed") from missing
+        raise BuildError("setpriv is not installed: apt-get install util-linux") from missing
     try:
         output, errors = process.communicate(stdin, timeout=deadline)
     except BaseException as interruption:
