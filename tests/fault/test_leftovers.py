@@ -25,7 +25,7 @@ DEADLINE = 60.0
 
 @pytest.fixture
 async def client(instance: Instance) -> AsyncIterator[Client]:
-    async with Client.from_kubeconfig(instance.kubeconfig) as connected:
+    async with Client.from_kubeconfig(instance.kubeconfig, user_agent="edgevirt-tests") as connected:
         yield connected
 
 

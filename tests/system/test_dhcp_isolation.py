@@ -32,9 +32,10 @@ class Port:
         peer = f"{self._name}p"
         _ip("link", "add", self._name, "type", "veth", "peer", "name", peer)
         _ip("link", "set", peer, "master", bridge, "up")
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-        self.socket.bind((self._name, ETH_P_ALL))
         _ip("link", "set", self._name, "up")
+        # No protocol yet: until it is bound the socket would hear every link of the machine.
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        self.socket.bind((self._name, ETH_P_ALL))
         self.mac = self.socket.getsockname()[4]
         self.frames: list[bytes] = []
 
