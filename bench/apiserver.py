@@ -29,7 +29,7 @@ CONNECTIONS = (1, 16)
 LISTED = int(os.environ.get("BENCH_API_LISTED", "2000"))
 _LISTS = 20
 _WATCHED = 300
-_NAMESPACE = "bench-api"
+_NAMESPACE = f"bench-api-{os.getpid()}"  # its own, because the one of the run before may still be ending
 _PATH = f"/api/v1/namespaces/{_NAMESPACE}/configmaps"
 
 Request = Callable[[int], tuple[str, str, bytes]]

@@ -69,6 +69,7 @@ async def _watch_end(resident: Resident, container: Container, attempt: Attempt,
         ended(resident, container, attempt)
     elif attempt.exit_code() is None:
         never_ran(resident.record.container(container.name))
+        resident.live(container.name).ended.set()
         resident.save()
         resident.changed.set()
     else:

@@ -137,9 +137,7 @@ class Runtime:
             on_shim(shim)
             os.write(writer, b"go\n")
             async with asyncio.timeout(timeout):
-                while not _pid_written(attempt) and attempt.exit_code() is None:
-                    changed.clear()
-                    await changed.wait()
+                await _started(attempt, changed)
         except TimeoutError as error:
             raise StartFailed(f"{self.name} did not start the container within {timeout:.0f} s") from error
         finally:
@@ -149,6 +147,23 @@ class Runtime:
         if not _pid_written(attempt):
             raise StartFailed(self.complaint(attempt))
         return shim, attempt.init()
+
+    async def begun(self, attempt: Attempt, *, timeout: float) -> bool:
+        """Wait until a run that an earlier kubelet began has its first process, or is over already.
+
+        False after `timeout` seconds.
+        """
+        changed = asyncio.Event()
+        try:
+            with inotify.Watcher() as watcher:
+                watcher.add(
+                    attempt.directory, inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO, lambda _: changed.set()
+                )
+                async with asyncio.timeout(timeout):
+                    await _started(attempt, changed)
+        except (TimeoutError, FileNotFoundError):
+            return False
+        return True
 
     def complaint(self, attempt: Attempt) -> str:
         """What the runtime wrote to its log."""
@@ -271,6 +286,13 @@ class Runtime:
         mounts.mount("none", "/", "", mounts.MS_REC | mounts.MS_SLAVE)
         assert self._hierarchies.unified
         mounts.unmount(self._hierarchies.unified)
+
+
+async def _started(attempt: Attempt, changed: asyncio.Event) -> None:
+    """`changed` is set whenever the attempt's directory changes."""
+    while not _pid_written(attempt) and attempt.exit_code() is None:
+        changed.clear()
+        await changed.wait()
 
 
 def _pid_written(attempt: Attempt) -> bool:

@@ -25,6 +25,8 @@ async def stop(resident: Resident, container: Container, *, unhealthy: bool) -> 
         resident.stop_by = resident.stop_by or clock.monotonic() + grace
         grace = max(resident.stop_by - clock.monotonic(), 0.0)
     resident.normal("Killing", f"Stopping container {name}")
+    if not live.ended.is_set():  # a run taken over while the runtime was still making the container
+        await resident.services.runtime.begun(attempt, timeout=_KILL_SECONDS)
     init = attempt.init()
     if init is not None and grace > 0:
         init.send(_signal(record.stop_signal))
