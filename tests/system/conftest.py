@@ -8,12 +8,11 @@ image. Tests that look at the machine itself take the fixture `instance` and are
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_cluster import Cluster, Namespace
+from live_cluster import Cluster, Namespace, make_namespace
 from live_instance import IMAGE, Instance
 from live_traces import traces
 
@@ -58,15 +57,6 @@ def namespace(cluster: Cluster) -> Iterator[Namespace]:
 def shared_namespace(cluster: Cluster) -> Iterator[Namespace]:
     """A namespace for all tests of a module."""
     yield from make_namespace(cluster)
-
-
-def make_namespace(cluster: Cluster) -> Iterator[Namespace]:
-    name = f"test-{secrets.token_hex(3)}"
-    cluster.kubectl("create", "namespace", name)
-    try:
-        yield Namespace(cluster, name)
-    finally:
-        cluster.kubectl("delete", "namespace", name, "--timeout=90s", timeout=120)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import queue
+import secrets
 import subprocess
 import threading
 import time
@@ -203,3 +204,13 @@ def _brief(object: Object) -> str:
     return (
         f"{object['metadata']['name']} {status.get('printableStatus') or status.get('phase') or ''}".strip()
     )
+
+
+def make_namespace(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace of its own, deleted with everything in it at the end."""
+    name = f"test-{secrets.token_hex(3)}"
+    cluster.kubectl("create", "namespace", name)
+    try:
+        yield Namespace(cluster, name)
+    finally:
+        cluster.kubectl("delete", "namespace", name, "--timeout=90s", timeout=120)

@@ -8,8 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from conftest import make_namespace
-from live_cluster import Cluster, Namespace
+from live_cluster import Cluster, Namespace, make_namespace
 from live_console import Console
 from live_instance import Instance
 from live_machines import address, instance_spec, machine, script, secret

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import os
 import signal
@@ -13,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from edgevirt.engine.kubelet import state
-from edgevirt.linux import inotify
 
 from .conftest import Node, manifest, settings_to
 
@@ -109,30 +107,6 @@ async def test_kill_in_the_middle_of_a_start_leaves_nothing(
         while tasks := [t for t in asyncio.all_tasks() if t.get_name().startswith("pod ")]:
             await asyncio.wait(tasks, timeout=1.0)
     assert {kind: found for kind, found in node.leftovers().items() if found} == {}
-
-
-async def test_a_run_taken_over_before_its_first_process_is_stopped_in_time(
-    node: Node, tmp_path: Path
-) -> None:
-    go = tmp_path / "go"
-    os.mkfifo(go)
-    runtime = tmp_path / "crun"
-    wait = f"touch {tmp_path}/waiting; read -r _ < {go}"
-    runtime.write_text(f'#!/bin/sh\ncase "$*" in *" run "*) {wait};; esac\nexec /usr/bin/crun "$@"\n')
-    runtime.chmod(0o755)
-    node.settings = dataclasses.replace(node.settings, runtime=str(runtime))
-    await node.restart()
-    waiting = asyncio.Event()
-    with inotify.Watcher() as watcher:
-        watcher.add(tmp_path, inotify.IN_CREATE, lambda name: waiting.set() if name == "waiting" else None)
-        pod = node.api.add(manifest("pod", "sleep", "1000"))
-        async with asyncio.timeout(20):
-            await waiting.wait()
-    await node.restart()
-    await node.api.until(lambda: node.api.phase(pod) == "Running")
-    node.api.ask_deletion(pod, 0)
-    await asyncio.to_thread(go.write_text, "go\n")
-    await node.api.gone(pod, 8.0)
 
 
 @pytest.mark.parametrize("delay", [0.004, 0.012, 0.02, 0.03])

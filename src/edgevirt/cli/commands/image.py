@@ -35,9 +35,10 @@ def image_command() -> None:
 @click.option("--name", help="Name of the image. Default: the guest's own name.")
 @output_option
 def build_command(guest: str, name: str | None, output: str) -> None:
-    """Build GUEST (tiny or debian) from Debian's packages and import it.
+    """Build GUEST (tiny, tiny-pc or debian) from Debian's packages and import it.
 
-    tiny boots in seconds and has an agent and an HTTP server; debian is Debian 12 with cloud-init.
+    tiny boots in seconds and has an agent and an HTTP server; tiny-pc is the same with drivers for e1000 and
+    SATA; debian is Debian 12 with cloud-init.
     """
     from edgevirt.storage.guests import built
     from edgevirt.storage.guests.tools import BuildError

@@ -69,7 +69,10 @@ async def _watch_end(resident: Resident, container: Container, attempt: Attempt,
         ended(resident, container, attempt)
     elif attempt.exit_code() is None:
         never_ran(resident.record.container(container.name))
-        resident.live(container.name).ended.set()
+        live = resident.live(container.name)
+        live.ended.set()
+        if live.oom:
+            live.oom.close()
         resident.save()
         resident.changed.set()
     else:

@@ -37,6 +37,7 @@ class OomWatch:
     def killed(self) -> bool:
         """Whether it happened; to be asked when the container has ended. Releases the watch."""
         if self._group.oom_kills() > self._before:
+            self.close()
             return True
         if self._fd is None:
             return False

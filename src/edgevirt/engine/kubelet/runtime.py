@@ -119,7 +119,8 @@ class Runtime:
     ) -> tuple[Process, Process | None]:
         """Start the bundle in `attempt.directory`; returns (shim, init).
 
-        `on_shim` is called with the waiting shim before the container starts: record it there. `init` is
+        `on_shim` is called with the waiting shim before the container starts: record it there, and watch
+        the shim from then on even if this is cancelled, for the container may start all the same. `init` is
         None when the container has already ended. StartFailed when the runtime refuses.
         """
         loop = asyncio.get_running_loop()
@@ -130,8 +131,14 @@ class Runtime:
         )
         reader, writer = os.pipe()
         try:
-            pid = await loop.run_in_executor(self._spawner, self._spawn, attempt, reader)
-            shim = Process.of(pid)
+            spawning = loop.run_in_executor(self._spawner, self._spawn, attempt, reader)
+            try:
+                shim = Process.of(await asyncio.shield(spawning))
+            except asyncio.CancelledError:
+                await asyncio.wait([spawning])  # the thread hands `reader` on: not to be closed before
+                if spawning.exception() is None and (stray := Process.of(spawning.result())):
+                    on_shim(stray)  # it ends by itself, and somebody has to notice
+                raise
             if shim is None:
                 raise StartFailed("the shim ended at once")
             on_shim(shim)

@@ -6,6 +6,7 @@ killed in between finds it. A missing object or image is retried less and less o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from edgevirt.api.core import Container
@@ -69,11 +70,22 @@ async def start(resident: Resident, container: Container) -> None:
     oom = OomWatch(group, attempt.child)
     try:
         await containers.start(services, launch, image, number, on_shim)
+    except asyncio.CancelledError:
+        # The pod is to end. If its shim was told to go, it goes on: who stops it must see its end.
+        if (shim := record.shim) and record.attempt == number and resident.tasks:
+            attendance.attend(resident, container, attempt, shim, oom)
+        else:
+            oom.close()
+        raise
     except BaseException as error:
-        oom.close()
-        if not _refused(resident, container, attempt, error):
-            raise
-        return
+        if _refused(resident, container, attempt, error):
+            oom.close()
+            return
+        if record.attempt == number and record.shim:  # cancelled: it may run, or still begin to
+            attendance.attend(resident, container, attempt, record.shim, oom)
+        else:
+            oom.close()
+        raise
     live.failures = 0
     shim = record.shim
     assert shim

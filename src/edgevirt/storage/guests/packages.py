@@ -15,7 +15,10 @@ from pathlib import Path
 
 from edgevirt.storage.guests.tools import BuildError, run
 
-KERNEL_METAPACKAGE = "linux-image-cloud-amd64"
+CLOUD_KERNEL = "linux-image-cloud-amd64"
+"""Debian's kernel for virtual machines: virtio only, and twice as fast to boot under emulation."""
+FULL_KERNEL = "linux-image-amd64"
+"""Debian's kernel with all drivers."""
 
 
 def refresh_lists() -> None:
@@ -30,15 +33,15 @@ def refresh_lists_if_empty() -> None:
         refresh_lists()
 
 
-def kernel_package() -> str:
-    """The package that carries the current cloud kernel, e.g. linux-image-6.1.0-30-cloud-amd64."""
-    shown = run(["apt-cache", "depends", "--important", KERNEL_METAPACKAGE]).decode()
+def kernel_package(metapackage: str) -> str:
+    """The package behind a kernel's metapackage, e.g. linux-image-6.1.0-30-cloud-amd64."""
+    shown = run(["apt-cache", "depends", "--important", metapackage]).decode()
     for line in shown.splitlines():
         word, _, package = line.strip().partition(": ")
         if word == "Depends" and package.startswith("linux-image-"):
             return package
     raise BuildError(
-        f"apt knows no kernel behind {KERNEL_METAPACKAGE}: run 'apt-get update' and check the sources of apt"
+        f"apt knows no kernel behind {metapackage}: run 'apt-get update' and check the sources of apt"
     )
 
 

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 
 from edgevirt.storage.guests.disk import DiskLayout, grub_config, make_disk
-from edgevirt.storage.guests.packages import kernel_package, tree
+from edgevirt.storage.guests.packages import CLOUD_KERNEL, kernel_package, tree
 from edgevirt.storage.guests.tools import BuildError, require, run
 
 LABEL = "tiny-root"
@@ -117,15 +117,17 @@ case " $* " in *" -r "*) exec reboot ;; *) exec poweroff ;; esac
 """
 
 
-def build_tiny(output: Path, work: Path, scratch: Path) -> None:
+def build_tiny(output: Path, work: Path, scratch: Path, kernel_metapackage: str = CLOUD_KERNEL) -> None:
     """Build the tiny guest's qcow2 disk at `output`. Raises BuildError."""
     require(*TOOLS)
     busybox = Path("/bin/busybox")
     if not busybox.exists() or not _is_static(busybox):
         raise BuildError("busybox is missing or not static: apt-get install busybox-static")
-    kernel_name = kernel_package()
+    kernel_name = kernel_package(kernel_metapackage)
     release = kernel_name.removeprefix("linux-image-")
-    kernel = tree("kernel", [kernel_name], work, lambda part: _index_modules(part, release))
+    kernel = tree(
+        f"{kernel_metapackage}-tree", [kernel_name], work, lambda part: _index_modules(part, release)
+    )
     agent = tree("agent", ["qemu-guest-agent"], work)
     initrd_root = scratch / "initrd"
     _fill_initrd(initrd_root, kernel, release, agent / "usr/sbin/qemu-ga", busybox)

@@ -98,7 +98,7 @@ def test_too_little_space_is_told_before_anything_is_fetched(
 
 
 def test_unknown_guest_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="no guest 'alpine' to build; known: debian, tiny"):
+    with pytest.raises(BuildError, match="no guest 'alpine' to build; known: debian, tiny, tiny-pc"):
         build("alpine", tmp_path / "out", tmp_path)
 
 
