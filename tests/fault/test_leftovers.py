@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from edgevirt.api.kubevirt import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from edgevirt.api.resources import PODS
 from edgevirt.kube.client import Client
 from edgevirt.kube.watch import EventType
+from edgevirt.linux import inotify
 
 pytestmark = [pytest.mark.system, pytest.mark.fault]
 
@@ -31,8 +33,8 @@ async def client(instance: Instance) -> AsyncIterator[Client]:
 
 async def until(client: Client, resource: Any, namespace: str, fits: Callable[[Any], bool]) -> None:
     """Return once an object of the kind fits. The test fails if none does in time."""
-    async with asyncio.timeout(DEADLINE):
-        async for event in client.watch(resource, namespace=namespace):
+    async with asyncio.timeout(DEADLINE), aclosing(client.watch(resource, namespace=namespace)) as events:
+        async for event in events:
             if event.type is not EventType.DELETED and event.object is not None and fits(event.object):
                 return
 
@@ -43,10 +45,9 @@ async def until_none(client: Client, resource: Any, namespace: str) -> None:
     left = {item.metadata.uid for item in listed.items}
     if not left:
         return
-    async with asyncio.timeout(DEADLINE):
-        async for event in client.watch(
-            resource, namespace=namespace, resource_version=listed.resource_version
-        ):
+    watch = client.watch(resource, namespace=namespace, resource_version=listed.resource_version)
+    async with asyncio.timeout(DEADLINE), aclosing(watch) as events:
+        async for event in events:
             if event.object is not None:
                 if event.type is EventType.DELETED:
                     left.discard(event.object.metadata.uid)
@@ -54,6 +55,22 @@ async def until_none(client: Client, resource: Any, namespace: str) -> None:
                     left.add(event.object.metadata.uid)
             if not left:
                 return
+
+
+async def until_released(instance: Instance) -> None:
+    """Return once the node is done with all its pods. The API forgets a pod that has ended, or is deleted by
+    force, before that; the pod's directory goes last."""
+    with inotify.Watcher() as watcher:
+        waiting = []
+        for directory in (instance.data / "pods").iterdir():
+            gone = asyncio.Event()
+            try:
+                watcher.add(directory, inotify.IN_DELETE_SELF, lambda _, gone=gone: gone.set())
+            except FileNotFoundError:
+                continue
+            waiting.append(gone.wait())
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*waiting)
 
 
 Moment = Callable[[Client, str], Awaitable[None]]
@@ -123,8 +140,10 @@ async def test_a_pod_deleted_by_force_under_its_guest_leaves_nothing(
         await instance_in("Running")(client, namespace.name)
     (pod,) = namespace.names("pods")
     namespace.kubectl("delete", pod, "--grace-period=0", "--force")
-    await until(client, VIRTUAL_MACHINE_INSTANCES, namespace.name, lambda vmi: vmi.status.phase == "Failed")
+    async with asyncio.timeout(DEADLINE):
+        await instance_in("Failed")(client, namespace.name)
     namespace.delete("vmi", "forced")
+    await until_released(instance)
     assert pod_traces(instance) == []
 
 
@@ -138,6 +157,7 @@ async def test_a_guest_that_cannot_start_leaves_nothing(
         await instance_in("Failed")(client, namespace.name)
     namespace.delete("vmi", "never")
     await until_none(client, PODS, namespace.name)
+    await until_released(instance)
     assert pod_traces(instance) == []
 
 

@@ -69,13 +69,3 @@ async def test_a_run_taken_over_while_it_is_made_is_stopped_in_time(node: Node, 
     node.api.ask_deletion(pod, 0)
     await hesitant.go_on()
     await node.api.gone(pod, SOON)
-
-
-async def test_a_run_taken_over_while_it_is_made_is_not_made_twice(node: Node, hesitant: Hesitant) -> None:
-    pod = node.api.add(manifest("pod", "sleep", "1000"))
-    await hesitant.waits()
-    await node.restart()
-    await hesitant.go_on()
-    await node.api.until(lambda: node.api.phase(pod) == "Running")
-    assert len(node.leftovers()["containers"]) == 1
-    assert node.api.status(pod).container_statuses[0].restart_count == 0
