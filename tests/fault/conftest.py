@@ -6,7 +6,6 @@ It looks at the machine itself and so cannot run against a cluster from outside.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,14 +48,8 @@ def instance(own_instance: Instance) -> Instance:
 @pytest.fixture
 def namespace(instance: Instance) -> Iterator[Namespace]:
     """An empty namespace, deleted with everything in it afterwards."""
-    cluster = Cluster(instance.kubeconfig, IMAGE, instance)
-    namespace = Namespace(cluster, f"fault-{secrets.token_hex(3)}")
-    cluster.kubectl("create", "namespace", namespace.name)
-    try:
-        yield namespace
-    finally:
-        instance.up_if_down()
-        cluster.kubectl("delete", "namespace", namespace.name, "--timeout=90s", timeout=120)
+    with Cluster(instance.kubeconfig, IMAGE, instance).namespace() as made:
+        yield made
 
 
 @pytest.hookimpl(wrapper=True)

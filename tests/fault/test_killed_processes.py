@@ -117,12 +117,10 @@ def test_a_guest_whose_qemu_is_killed_has_failed_and_comes_back_with_back_off(
         stopped = [(kind, text) for kind, reason, text in namespace.events("victim") if reason == "Stopped"]
         assert [kind for kind, _ in stopped] == ["Warning"]
         assert "GuestCrashed" in stopped[0][1]
+        assert "-blockdev" not in stopped[0][1]
 
         kill(pid_in_pod(instance, pod_uid(namespace, "victim"), "qemu-system-x86_64"))
-        waiting = machines.until(
-            lambda kind, vm: vm.get("status", {}).get("printableStatus") == "CrashLoopBackOff",
-            what="status CrashLoopBackOff",
-        )
+        waiting = machines.until_word("victim", "CrashLoopBackOff")
         assert waiting["status"]["startFailure"]["retryAfterTimestamp"]
         instances.until_phase("victim", "Running", seconds=60, not_uid=second["metadata"]["uid"])
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from live_cluster import Cluster, Namespace, make_namespace
+from live_cluster import Cluster, Namespace
 from live_instance import IMAGE, Instance
 from live_traces import traces
 
@@ -50,22 +50,15 @@ def instance(cluster: Cluster) -> Instance:
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[Namespace]:
     """An empty namespace, deleted with everything in it afterwards."""
-    yield from make_namespace(cluster)
-
-
-@pytest.fixture(scope="module")
-def shared_namespace(cluster: Cluster) -> Iterator[Namespace]:
-    """A namespace for all tests of a module."""
-    yield from make_namespace(cluster)
+    with cluster.namespace() as made:
+        yield made
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:  # pragma: no cover
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
     if report.when == "call" and report.failed:
-        for name in ("namespace", "shared_namespace"):
+        for name in ("namespace", "pair"):
             found = getattr(item, "funcargs", {}).get(name)
             if isinstance(found, Namespace):
                 shown = found.kubectl("get", "vm,vmi,pods,events", "-o", "wide", check=False)

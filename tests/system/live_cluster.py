@@ -27,6 +27,18 @@ class Cluster:
         self.image = image
         self.instance = instance
 
+    @contextlib.contextmanager
+    def namespace(self) -> Iterator[Namespace]:
+        """An empty namespace, deleted with everything in it afterwards."""
+        name = f"test-{secrets.token_hex(3)}"
+        self.kubectl("create", "namespace", name)
+        try:
+            yield Namespace(self, name)
+        finally:
+            if self.instance is not None:
+                self.instance.up_if_down()
+            self.kubectl("delete", "namespace", name, "--timeout=90s", timeout=120)
+
     @property
     def environment(self) -> dict[str, str]:
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
@@ -90,24 +102,23 @@ class Namespace:
         self.kubectl("delete", kind, name, "--wait", "--timeout=90s", *options)
 
     def until_ready(self, kind: str, name: str, seconds: float = 90.0) -> Object:
-        self.kubectl(
-            "wait",
-            f"{kind}/{name}",
-            "--for=condition=Ready",
-            f"--timeout={seconds:.0f}s",
-            timeout=seconds + 30,
-        )
-        return self.get(kind, name)
+        """The object once it is Ready; it need not exist yet."""
 
-    def until_status(self, name: str, word: str, seconds: float = 90.0) -> None:
-        """Wait until `kubectl get vm` says `word`."""
-        self.kubectl(
-            "wait",
-            f"vm/{name}",
-            f"--for=jsonpath={{.status.printableStatus}}={word}",
-            f"--timeout={seconds:.0f}s",
-            timeout=seconds + 30,
-        )
+        def ready(event: str, object: Object) -> bool:
+            conditions = object.get("status", {}).get("conditions", ())
+            return (
+                event != "DELETED"
+                and object["metadata"]["name"] == name
+                and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+            )
+
+        with self.watching(kind) as watch:
+            return watch.until(ready, seconds, f"{kind} {name} that is ready")
+
+    def until_status(self, name: str, word: str, seconds: float = 90.0) -> Object:
+        """The machine once `kubectl get vm` says `word`."""
+        with self.watching("vm") as watch:
+            return watch.until_word(name, word, seconds)
 
     def events(self, name: str) -> list[tuple[str, str, str]]:
         """(type, reason, message) of what happened to the objects called `name`, oldest first."""
@@ -175,6 +186,15 @@ class Watch:
 
         return self.until(fits, seconds, f"{name} in phase {phase}")
 
+    def until_word(self, name: str, word: str, seconds: float = 90.0) -> Object:
+        """The machine `name` once its printable status is `word`."""
+
+        def fits(kind: str, object: Object) -> bool:
+            found = object.get("status", {}).get("printableStatus")
+            return kind != "DELETED" and object["metadata"]["name"] == name and found == word
+
+        return self.until(fits, seconds, f"{name} with status {word}")
+
     def until_gone(self, name: str, seconds: float = 90.0) -> None:
         self.until(
             lambda kind, object: kind == "DELETED" and object["metadata"]["name"] == name,
@@ -204,13 +224,3 @@ def _brief(object: Object) -> str:
     return (
         f"{object['metadata']['name']} {status.get('printableStatus') or status.get('phase') or ''}".strip()
     )
-
-
-def make_namespace(cluster: Cluster) -> Iterator[Namespace]:
-    """A namespace of its own, deleted with everything in it at the end."""
-    name = f"test-{secrets.token_hex(3)}"
-    cluster.kubectl("create", "namespace", name)
-    try:
-        yield Namespace(cluster, name)
-    finally:
-        cluster.kubectl("delete", "namespace", name, "--timeout=90s", timeout=120)

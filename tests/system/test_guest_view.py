@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from live_cluster import Cluster, Namespace, make_namespace
+from live_cluster import Cluster, Namespace
 from live_console import Console
 from live_instance import Instance
 from live_machines import address, instance_spec, machine, script, secret
@@ -22,7 +22,7 @@ NETWORK_DATA = "version: 2\nethernets:\n  eth0:\n    dhcp4: true\n"
 @pytest.fixture(scope="module")
 def pair(cluster: Cluster) -> Iterator[Namespace]:
     """Two running machines, `left` with all its cloud-init data from secrets and an empty disk, `right`."""
-    for namespace in make_namespace(cluster):
+    with cluster.namespace() as namespace:
         from_secrets = {
             "secretRef": {"name": "user-data"},
             "networkDataSecretRef": {"name": "network-data"},

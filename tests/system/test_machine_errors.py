@@ -33,7 +33,8 @@ def _with(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
             "spec.domain.devices.disks[0].name",
             "volume",
         ),
-        ("domain.cpu.coers", 2, "spec.domain.cpu.coers", "unknown field"),
+        # Whether kubectl or the server notices depends on kubectl's version; so do the words between.
+        ("domain.cpu.coers", 2, "spec.domain.cpu", 'unknown field "'),
         (
             "domain.devices.watchdog",
             {"name": "w", "i6300esb": {"action": "reset"}},

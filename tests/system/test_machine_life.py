@@ -22,9 +22,7 @@ def test_an_applied_machine_goes_through_all_phases_and_its_guest_answers(namesp
         instances.until_phase("first", "Running")
         done = namespace.edgevirt("console", "first", "--until", "hello from first")
         assert "hello from first" in done.stdout
-        machines.until(
-            lambda kind, vm: vm.get("status", {}).get("printableStatus") == "Running", what="status Running"
-        )
+        machines.until_word("first", "Running")
         phases = instances.values("first", lambda vmi: vmi.get("status", {}).get("phase", ""))
         words = machines.values("first", lambda vm: vm.get("status", {}).get("printableStatus", ""))
     assert [phase for phase in phases if phase] == ["Pending", "Scheduling", "Scheduled", "Running"]

@@ -16,6 +16,7 @@ from edgevirt.api.kubevirt import (
 )
 from edgevirt.api.kubevirt.conditions import ConditionReason
 from edgevirt.api.kubevirt.events import ControllerEvent
+from edgevirt.api.kubevirt.phases import Phase
 from edgevirt.api.resources import NODES, PODS
 from edgevirt.kube import errors
 from edgevirt.kube.client import Client
@@ -26,11 +27,15 @@ from edgevirt.kube.objects import split_key
 from edgevirt.kube.ownership import controller_of
 from edgevirt.kube.status_patch import status_patch
 from edgevirt.virt_controller.launcher_pod import LauncherSettings, render
+from edgevirt.virt_controller.run_strategy import phase_of
 from edgevirt.virt_controller.vmi_plan import Observed, PodAction, SyncError, VMIPlan, plan
 
 log = logging.getLogger("edgevirt.virt_controller.vmi")
 
 OWNER_INDEX = "owner"
+
+_BEFORE_THE_GUEST = frozenset({Phase.UNSET, Phase.PENDING, Phase.SCHEDULING})
+_NO_GUEST_GRACE_SECONDS = 1
 
 
 class VMIController:
@@ -122,12 +127,19 @@ class VMIController:
         return True
 
     async def _delete_pods(self, vmi: VirtualMachineInstance, pods: tuple[Pod, ...]) -> None:
+        # Before virt-handler took over there is no guest to be shut down, and a launcher that is only just
+        # starting does not hear that it should end: the kernel drops what its PID 1 has no handler for yet.
+        grace = _NO_GUEST_GRACE_SECONDS if phase_of(vmi) in _BEFORE_THE_GUEST else None
         for pod in pods:
             if pod.metadata.deletion_timestamp:
                 continue
             try:
                 await self._client.delete(
-                    PODS, pod.metadata.name, namespace=pod.metadata.namespace, uid=pod.metadata.uid
+                    PODS,
+                    pod.metadata.name,
+                    namespace=pod.metadata.namespace,
+                    grace_period_seconds=grace,
+                    uid=pod.metadata.uid,
                 )
             except (errors.NotFound, errors.Conflict):
                 continue  # gone, or another pod took the name: the informer will tell

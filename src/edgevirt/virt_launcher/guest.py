@@ -348,9 +348,17 @@ class Guest:
 
     def _failure(self, words: str) -> str:
         """libvirt's words and the end of QEMU's log, at most 4 KiB."""
-        log = tail(self._daemon_paths.qemu_log(self._name), MOST_MESSAGE_BYTES // 2)
+        log = without_command(tail(self._daemon_paths.qemu_log(self._name), MOST_MESSAGE_BYTES // 2))
         text = "\n".join(part for part in (words, log and f"QEMU's log ends with:\n{log}") if part)
         return text.encode()[:MOST_MESSAGE_BYTES].decode(errors="ignore")
+
+
+def without_command(log: str) -> str:
+    """What follows QEMU's command line, which libvirt writes into the log first: a word per line, each but
+    the last with a backslash at its end."""
+    lines = log.splitlines()
+    command = [number for number, line in enumerate(lines) if line.endswith(" \\")]
+    return "\n".join(lines[command[-1] + 2 :] if command else lines)
 
 
 class _Owned(Struct):

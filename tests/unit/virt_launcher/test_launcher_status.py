@@ -11,7 +11,7 @@ import pytest
 from edgevirt.api.launcher import DomainState, GuestInterface, GuestLink, StateReason
 from edgevirt.virt_launcher import agent
 from edgevirt.virt_launcher.board import StatusBoard
-from edgevirt.virt_launcher.guest import next_agent_pause
+from edgevirt.virt_launcher.guest import next_agent_pause, without_command
 from edgevirt.virt_launcher.status import agent_connected, machine_type, state_of
 
 pytestmark = pytest.mark.unit
@@ -129,3 +129,13 @@ async def test_subscriber_that_left_is_forgotten() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert (await await_next).kind == "Domain"  # what it was never told, and not the record
+
+
+def test_the_reason_of_a_crash_is_not_buried_under_qemus_command_line() -> None:
+    log = (
+        '-device \'{"cut": "off"}\' \\\n-sandbox on \\\n-msg timestamp=on\n'
+        "2026-01-01T00:00:00Z qemu-system-x86_64: terminating\n"
+    )
+    assert without_command(log) == "2026-01-01T00:00:00Z qemu-system-x86_64: terminating"
+    assert without_command("-sandbox on \\\n-msg timestamp=on\n") == ""
+    assert without_command("qemu says this\nand that\n") == "qemu says this\nand that"

@@ -17,7 +17,7 @@ from edgevirt.storage.guests.tools import BuildError, require, run
 
 LABEL = "cloudimg-rootfs"
 LAYOUT = DiskLayout(size_mib=4096, esp_mib=48, label=LABEL)
-TOOLS = ("mmdebstrap", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "sgdisk", "dpkg-deb")
+TOOLS = ("mmdebstrap", "unshare", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "sgdisk", "dpkg-deb")
 PACKAGES = (
     *(
         "linux-image-cloud-amd64",
@@ -141,9 +141,19 @@ def _install(root: Path, work: Path, scratch: Path) -> None:
         ("sources.list", "".join(source.public().line() for source in sources)),
     ):
         (scratch / name).write_text(text)
-    # mmdebstrap works in mount and process namespaces of its own, which go with it.
+    # mmdebstrap mounts /proc and /sys below `root` and leaves them there when it is killed: in namespaces of
+    # its own its mounts and its children go with it, and no later clean-up can walk into them.
     run(
         [
+            *(
+                "unshare",
+                "--mount",
+                "--propagation=private",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ),
             *("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
             *("--skip=update,download/empty,essential/unlink", f"--aptopt={scratch / 'apt.conf'}"),
             '--aptopt=Apt::Install-Recommends "false"',

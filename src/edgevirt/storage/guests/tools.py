@@ -32,6 +32,7 @@ PACKAGES = {
     "qemu-img": "qemu-utils",
     "setpriv": "util-linux",
     "sgdisk": "gdisk",
+    "unshare": "util-linux",
 }
 """Tool -> Debian package that carries it, for the error when it is missing."""
 
@@ -82,7 +83,7 @@ def run(
     try:
         # However this process ends, and in the moment before Popen returns too, the tool is told to end.
         process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", "--", *command],
+            ["setpriv", "--pdeathsig", "KILL", "--", *command],
             cwd=directory,
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgevirt.storage.guests import packages, tools
+from edgevirt.storage.guests import debian, packages, tools
 from edgevirt.storage.guests.build import GUESTS, GuestImage, build, built
 from edgevirt.storage.guests.sources import Source, parse_settings, parse_targets
 from edgevirt.storage.guests.tools import BuildError, require, run
@@ -143,7 +143,14 @@ def test_tool_past_its_deadline_is_ended_with_its_children(tmp_path: Path) -> No
         os.close(reader)
 
 
-def test_interrupted_build_ends_its_tools_and_leaves_no_scratch(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "scratch"),
+    [(signal.SIGINT, 130, 0), (signal.SIGKILL, -signal.SIGKILL, 1)],
+    ids=["interrupted", "killed"],
+)
+def test_ended_build_leaves_no_tool_running(
+    tmp_path: Path, number: signal.Signals, status: int, scratch: int
+) -> None:
     held = tmp_path / "held"
     os.mkfifo(held)
     program = f"""
@@ -165,11 +172,27 @@ except KeyboardInterrupt:
     process = subprocess.Popen([sys.executable, "-c", program])
     with held.open("rb") as reader:
         assert reader.readline() == b"started\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        process.send_signal(number)
+        assert process.wait(30) == status
         assert reader.read() == b""
-    assert list((tmp_path / "work/scratch").iterdir()) == []
+    # What a killed build leaves there is removed by the next one.
+    assert len(list((tmp_path / "work/scratch").iterdir())) == scratch
     assert not (tmp_path / "out").exists()
+
+
+def test_killed_debian_build_leaves_no_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # mmdebstrap in the machine's own mount namespace left /proc and /sys mounted below the scratch directory.
+    commands: list[list[str]] = []
+    monkeypatch.setattr(debian, "run", lambda arguments, **_: commands.append([str(a) for a in arguments]))
+    monkeypatch.setattr(
+        debian, "debian_sources", lambda: (Source("http://deb.example", "bookworm", ("main",)),)
+    )
+    monkeypatch.setattr(debian, "fetch_settings", lambda: "")
+    debian._install(tmp_path / "root", tmp_path, tmp_path)
+    (command,) = commands
+    before = command[: command.index("mmdebstrap")]
+    assert before[0] == "unshare"
+    assert {"--mount", "--propagation=private", "--pid", "--kill-child"} <= set(before)
 
 
 class FakeApt:
