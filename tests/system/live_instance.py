@@ -25,6 +25,8 @@ import edgevirt.storage.guests
 EDGEVIRT = Path(sys.executable).with_name("edgevirt")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgevirt-tests"
 IMAGE = "tiny"
+_CACHED_IMAGES = 3
+"""How many images of earlier sources are kept; the least recently used go."""
 
 
 class Instance:
@@ -101,6 +103,7 @@ class Instance:
         """Have the tiny guest's image in the instance's store."""
         cached = CACHE / f"{IMAGE}-{_sources_digest()}.qcow2"
         if cached.exists():
+            cached.touch()
             self.edgevirt("image", "import", str(cached), IMAGE)
             return
         self.edgevirt("image", "build", IMAGE, timeout=600)
@@ -109,6 +112,8 @@ class Instance:
         part = cached.with_name(f"{cached.name}.{os.getpid()}")
         shutil.copyfile(disk, part)
         part.replace(cached)
+        for old in sorted(CACHE.glob("*.qcow2"), key=lambda path: path.stat().st_mtime)[:-_CACHED_IMAGES]:
+            old.unlink()
         shutil.rmtree(self.data / "guests")
 
     def disk_of_image(self) -> Path:
