@@ -20,7 +20,7 @@ from api_server_under_test import TOKENS, Running, make_pki, running
 
 from edgevirt.engine.apiserver.request import UserInfo
 from edgevirt.engine.apiserver.server import Settings
-from edgevirt.engine.pki import Authority, write_leaf
+from edgevirt.engine.pki.authority import Authority, write_leaf
 
 pytestmark = pytest.mark.component
 

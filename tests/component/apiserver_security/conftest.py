@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from edgevirt.engine.pki import Authority, write_leaf
+from edgevirt.engine.pki.authority import Authority, write_leaf
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "engine" / "auth"))
 

@@ -22,7 +22,7 @@ from test_webhook_calls import Hooks
 
 from edgevirt.engine.apiserver.request import UserInfo
 from edgevirt.engine.apiserver.server import Settings, run
-from edgevirt.engine.pki import write_leaf
+from edgevirt.engine.pki.authority import write_leaf
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "apiserver"))
 from replay import Replay

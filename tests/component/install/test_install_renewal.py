@@ -15,7 +15,7 @@ from cryptography import x509
 
 from edgevirt.api.resources import NAMESPACES
 from edgevirt.engine.apiserver import server
-from edgevirt.install.standalone import identities
+from edgevirt.install.standalone import identity_files
 from edgevirt.install.standalone.config import Config
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.install.standalone.renewal import keep_identities_fresh
@@ -48,7 +48,7 @@ class Box:
             keep_identities_fresh(self.layout, self.config, written, told, lifetime=LIFETIME)
         )
         await written.wait()
-        paths = identities.paths(self.layout)
+        paths = identity_files.paths(self.layout)
         settings = server.Settings(
             data_dir=self.layout.store,
             address="127.0.0.1",
@@ -79,7 +79,7 @@ class Box:
 
     async def shown(self) -> x509.Certificate:
         """What a new connection is shown, verified as any client does."""
-        trust = ssl.create_default_context(cafile=str(identities.paths(self.layout).ca))
+        trust = ssl.create_default_context(cafile=str(identity_files.paths(self.layout).ca))
         _, writer = await asyncio.open_connection("127.0.0.1", self.config.api_port, ssl=trust)
         der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         writer.close()

@@ -10,8 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from edgevirt.engine.pki import PkiError, peer_role
-from edgevirt.install.standalone import identities, renewal
+from edgevirt.engine.pki.authority import PkiError
+from edgevirt.engine.pki.identity import peer_role
+from edgevirt.install.standalone import identities, identity_files, renewal
 from edgevirt.install.standalone.config import Config
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.kube.clock import FakeClock
@@ -41,7 +42,7 @@ def client_of(layout: Layout, component: str) -> x509.Certificate:
 
 def test_every_path_of_the_identities_is_written(layout: Layout) -> None:
     identities.issuer(layout, CONFIG)().write(layout)
-    found = identities.paths(layout)
+    found = identity_files.paths(layout)
     for name in (field for field in found.__slots__ if field != "ca_key_directory"):
         value = getattr(found, name)
         for path in (value,) if isinstance(value, Path) else (value.certificate, value.key):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from edgevirt.engine.pki import Authority, write_leaf
+from edgevirt.engine.pki.authority import Authority, write_leaf
 from edgevirt.kube.tls import CurrentContext
 
 pytestmark = pytest.mark.unit

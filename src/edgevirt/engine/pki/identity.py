@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from cryptography import x509
-
 SCHEME = "edgevirt"
 
 
@@ -60,6 +58,9 @@ def _uris_of_dict(certificate: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _uris_of_bytes(certificate: bytes) -> Iterable[str]:
+    # Only here: who has a certificate as ssl decoded it does not pay for the library.
+    from cryptography import x509
+
     try:
         if certificate.lstrip().startswith(b"-----BEGIN"):
             parsed = x509.load_pem_x509_certificate(certificate)

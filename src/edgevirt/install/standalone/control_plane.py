@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 
 import click
 
 from edgevirt.engine import controllers, scheduler
 from edgevirt.engine.apiserver import server as apiserver
-from edgevirt.install.standalone import bootstrap, config, host_image, identities
+from edgevirt.install.standalone import bootstrap, config, host_image, identity_files
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.install.standalone.logging_setup import configure
+from edgevirt.install.standalone.parts import LOOPBACK, first_error, start
 from edgevirt.install.standalone.renewal import keep_identities_fresh
 from edgevirt.install.standalone.reporter import Reporter, run_until_told
 from edgevirt.install.standalone.shutdown import uncordon
@@ -26,10 +26,6 @@ from edgevirt.kube.client import Client
 from edgevirt.kube.memory import freeze_heap
 
 log = logging.getLogger("edgevirt.control_plane")
-
-LOOPBACK = "127.0.0.1"
-START_DEADLINE = 60.0
-"""Seconds a part may take to start."""
 
 
 @click.command()
@@ -54,7 +50,7 @@ def main(report_fd: int | None) -> None:
 
 
 async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) -> None:
-    issued = identities.paths(layout)
+    issued = identity_files.paths(layout)
     renewed = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         await start(
@@ -82,7 +78,7 @@ async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) ->
 
 
 def _apiserver(
-    layout: Layout, settings: config.Config, issued: identities.Identities, renewed: asyncio.Event
+    layout: Layout, settings: config.Config, issued: identity_files.Identities, renewed: asyncio.Event
 ) -> apiserver.Settings:
     return apiserver.Settings(
         data_dir=layout.store,
@@ -103,7 +99,7 @@ def _apiserver(
 
 
 async def _virt_api(
-    layout: Layout, settings: config.Config, issued: identities.Identities, ready: asyncio.Event
+    layout: Layout, settings: config.Config, issued: identity_files.Identities, ready: asyncio.Event
 ) -> None:
     from edgevirt import virt_api
 
@@ -118,13 +114,13 @@ async def _virt_api(
             address=LOOPBACK,
             port=settings.virt_api_port,
             front_proxy_ca=issued.front_proxy_ca,
-            front_proxy_names=(identities.FRONT_PROXY_CLIENT,),
+            front_proxy_names=(identity_files.FRONT_PROXY_CLIENT,),
         ),
         ready,
     )
 
 
-async def _controllers(layout: Layout, issued: identities.Identities, ready: asyncio.Event) -> None:
+async def _controllers(layout: Layout, issued: identity_files.Identities, ready: asyncio.Event) -> None:
     await controllers.run(controllers.Settings(layout.kubeconfig("controllers"), ca_file=issued.ca), ready)
 
 
@@ -138,36 +134,6 @@ async def _virt_controller(layout: Layout, ready: asyncio.Event) -> None:
     await virt_controller.run(
         virt_controller.Settings(layout.kubeconfig("virt-controller"), launcher_image=host_image.NAME), ready
     )
-
-
-async def start(
-    group: asyncio.TaskGroup, name: str, part: Callable[[asyncio.Event], Awaitable[None]]
-) -> None:
-    """Run a part in `group` and return when it is started. A part that fails first fails the group."""
-    ready = asyncio.Event()
-
-    async def work() -> None:
-        await part(ready)
-
-    task = group.create_task(work(), name=name)
-    waiting = asyncio.ensure_future(ready.wait())
-    done, _ = await asyncio.wait({task, waiting}, timeout=START_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if task in done:
-        task.result()
-        raise RuntimeError(f"{name} ended while it was starting")
-    if not ready.is_set():
-        raise TimeoutError(f"{name} was not ready after {START_DEADLINE:.0f} s")
-    log.info("started", extra={"part": name})
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first real error within nested groups: what a person should read."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            return first_error(error)
-        return error
-    return group
 
 
 if __name__ == "__main__":

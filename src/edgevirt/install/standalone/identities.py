@@ -14,63 +14,21 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from edgevirt.engine.pki import Authority, Leaf, role_uri, write_leaf
-from edgevirt.engine.pki.authority import LEAF_LIFETIME
+from edgevirt.engine.pki.authority import LEAF_LIFETIME, Authority, Leaf, write_leaf
+from edgevirt.engine.pki.identity import role_uri
 from edgevirt.install.rbac import NAMESPACE
 from edgevirt.install.standalone.config import Config
+from edgevirt.install.standalone.identity_files import (
+    CLUSTER_CA,
+    FRONT_PROXY_CA,
+    FRONT_PROXY_CLIENT,
+    KUBELET_CLIENT,
+)
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.kube import kubeconfig
 
-CLUSTER_CA = "ca"
-FRONT_PROXY_CA = "front-proxy-ca"
-FRONT_PROXY_CLIENT = "front-proxy-client"
-KUBELET_CLIENT = "kube-apiserver-kubelet-client"
 ADMIN_LIFETIME = timedelta(days=365)
 """People copy the administrator's kubeconfig to other machines, where nothing renews it."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class KeyPair:
-    """Files of a certificate and its key, PEM."""
-
-    certificate: Path
-    key: Path
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Identities:
-    """Paths of every certificate."""
-
-    ca: Path
-    ca_key_directory: Path
-    front_proxy_ca: Path
-    apiserver: KeyPair
-    front_proxy_client: KeyPair
-    kubelet_client: KeyPair
-    virt_api: KeyPair
-    virt_api_client: KeyPair
-    kubelet: KeyPair
-    virt_handler: KeyPair
-
-
-def paths(layout: Layout) -> Identities:
-    """Where `Issued.write` puts its files."""
-
-    def pair(name: str) -> KeyPair:
-        return KeyPair(layout.pki / f"{name}.crt", layout.pki / f"{name}.key")
-
-    return Identities(
-        ca=layout.pki / f"{CLUSTER_CA}.crt",
-        ca_key_directory=layout.pki,
-        front_proxy_ca=layout.pki / f"{FRONT_PROXY_CA}.crt",
-        apiserver=pair("apiserver"),
-        front_proxy_client=pair(FRONT_PROXY_CLIENT),
-        kubelet_client=pair(KUBELET_CLIENT),
-        virt_api=pair("virt-api"),
-        virt_api_client=pair("virt-api-client"),
-        kubelet=pair("kubelet"),
-        virt_handler=pair("virt-handler"),
-    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

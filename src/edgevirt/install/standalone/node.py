@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from edgevirt.engine import kubelet
-from edgevirt.install.standalone import capabilities, config, host_image, identities
-from edgevirt.install.standalone.control_plane import LOOPBACK, first_error, start
+from edgevirt.install.standalone import capabilities, config, host_image, identity_files
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.install.standalone.logging_setup import configure
+from edgevirt.install.standalone.parts import LOOPBACK, first_error, start
 from edgevirt.install.standalone.reporter import Reporter, run_until_told
 from edgevirt.install.standalone.supervise import NODE
 from edgevirt.kube.memory import freeze_heap
@@ -41,7 +41,7 @@ def main(report_fd: int | None) -> None:
 
 
 async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) -> None:
-    issued = identities.paths(layout)
+    issued = identity_files.paths(layout)
     devices = kubelet.DeviceRegistry()
     async with asyncio.TaskGroup() as group:
         await start(
@@ -60,7 +60,7 @@ async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) ->
         log.info("node is ready")
 
 
-def _kubelet(layout: Layout, settings: config.Config, issued: identities.Identities) -> kubelet.Settings:
+def _kubelet(layout: Layout, settings: config.Config, issued: identity_files.Identities) -> kubelet.Settings:
     return kubelet.Settings(
         kubeconfig=layout.kubeconfig("kubelet"),
         node_name=settings.node_name,
@@ -71,7 +71,7 @@ def _kubelet(layout: Layout, settings: config.Config, issued: identities.Identit
         certificate=issued.kubelet.certificate,
         key=issued.kubelet.key,
         client_ca=issued.ca,
-        api_clients=(identities.KUBELET_CLIENT,),
+        api_clients=(identity_files.KUBELET_CLIENT,),
         cni=kubelet.CniSettings(bridge=settings.bridge, subnet=settings.pod_subnet, network=settings.bridge),
         cgroup_prefix=settings.cgroup,
         host_images=((host_image.NAME, host_image.prepare(layout)),),
@@ -79,7 +79,9 @@ def _kubelet(layout: Layout, settings: config.Config, issued: identities.Identit
     )
 
 
-def _virt_handler(layout: Layout, settings: config.Config, issued: identities.Identities) -> HandlerSettings:
+def _virt_handler(
+    layout: Layout, settings: config.Config, issued: identity_files.Identities
+) -> HandlerSettings:
     return HandlerSettings(
         kubeconfig=layout.kubeconfig("virt-handler"),
         node_name=settings.node_name,

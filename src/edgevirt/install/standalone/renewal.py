@@ -12,9 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from edgevirt.engine.pki import keep_fresh
 from edgevirt.engine.pki.authority import LEAF_LIFETIME, utc_now
-from edgevirt.engine.pki.renewal import until_wall_time_or_clock_set
+from edgevirt.engine.pki.renewal import keep_fresh, until_wall_time_or_clock_set
 from edgevirt.install.standalone.config import Config
 from edgevirt.install.standalone.identities import Issued, issuer
 from edgevirt.install.standalone.layout import Layout

@@ -101,7 +101,7 @@ def test_a_certificate_with_a_malformed_role_is_refused(auth: Auth, uri: str) ->
 
 
 def test_a_certificate_of_another_authority_is_refused(reader: FakeReader, tmp_path: Path) -> None:
-    from edgevirt.engine.pki import Authority
+    from edgevirt.engine.pki.authority import Authority
 
     ca = Authority.load_or_create(tmp_path, common_name="client-ca")
     auth = build(reader, tmp_path, client_ca_pem=ca.cert_pem)

@@ -12,19 +12,16 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from edgevirt.engine.pki import (
+from edgevirt.engine.pki.authority import (
+    EARLIEST_PLAUSIBLE_TIME,
+    LEAF_LIFETIME,
     Authority,
-    IdentityError,
     Leaf,
-    PeerRole,
     PkiError,
-    keep_fresh,
-    peer_role,
-    role_uri,
     write_leaf,
 )
-from edgevirt.engine.pki.authority import EARLIEST_PLAUSIBLE_TIME, LEAF_LIFETIME
-from edgevirt.engine.pki.renewal import renewal_time, until_wall_time_or_clock_set
+from edgevirt.engine.pki.identity import IdentityError, PeerRole, peer_role, role_uri
+from edgevirt.engine.pki.renewal import keep_fresh, renewal_time, until_wall_time_or_clock_set
 
 pytestmark = pytest.mark.unit
 
