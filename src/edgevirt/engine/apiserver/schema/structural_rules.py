@@ -14,7 +14,6 @@ from edgevirt.engine.apiserver.errors import Cause
 from edgevirt.engine.apiserver.schema import (
     FORBIDDEN,
     Json,
-    cel,
     child,
     invalid,
     required,
@@ -300,6 +299,8 @@ def _check_rule(rule: Json, schema: Json, path: str, causes: list[Cause]) -> Non
     if not text.strip():
         causes.append(required(child(path, "rule"), "rule is not specified"))
         return
+    from edgevirt.engine.apiserver.schema import cel  # only where there are rules: it costs 19 MB
+
     problem = cel.rule_error(rule, schema)
     if problem:
         causes.append(invalid(child(path, "rule"), text, problem))
