@@ -69,7 +69,7 @@ class Connection:
                 _log.warning("Cannot connect to libvirtd", extra={"error": str(error)})
                 if isinstance(error, TimeoutError):
                     self._daemon.kill()
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.2)  # back-off: what failed at once would fail again at once
                 continue
             self._open.set_result(connection)
             self._listener.domain_changed()

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from edgevirt.engine.kubelet import logs
 from edgevirt.engine.kubelet.kubelet import Pods
@@ -74,7 +75,7 @@ async def _until_cancelled(runner: web.AppRunner, settings: Settings, context: s
 
 
 @web.middleware
-async def _authenticate(request: web.Request, handler: web.Handler) -> web.StreamResponse:  # type: ignore[name-defined]
+async def _authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     transport = request.transport
     certificate = transport.get_extra_info("peercert") if transport else None
     if not is_api_server(certificate, request.app[_SETTINGS]):
