@@ -89,3 +89,5 @@ SUBJECT_ACCESS_REVIEWS = Resource(
     authorization.SubjectAccessReview,
     namespaced=False,
 )
+RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", core.ResourceQuota)
+LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange", core.LimitRange)

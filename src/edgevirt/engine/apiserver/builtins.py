@@ -13,6 +13,7 @@ from edgevirt.api import (
 )
 from edgevirt.api.meta import Resource
 from edgevirt.engine.apiserver.cluster import storage_prefix
+from edgevirt.engine.apiserver.kinds.quota import LimitRanges, Quotas
 from edgevirt.engine.apiserver.names import (
     dns1035_faults,
     label_faults,
@@ -57,6 +58,8 @@ _SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "priorityclasses": ("pc",),
     "storageclasses": ("sc",),
     "poddisruptionbudgets": ("pdb",),
+    "resourcequotas": ("quota",),
+    "limitranges": ("limits",),
 }
 _ALL = frozenset({"pods", "services"})
 _POD_SUBRESOURCES = frozenset({"status", "log", "exec", "attach", "portforward", "binding", "eviction"})
@@ -208,6 +211,8 @@ def builtin_registry() -> Registry:
             subresources=_STATUS,
             returns_deleted=True,
         ),
+        _served(resources.RESOURCE_QUOTAS, Quotas(), subresources=_STATUS, returns_deleted=True),
+        _served(resources.LIMIT_RANGES, LimitRanges()),
         _served(resources.LEASES, plain, upsert=True),
         _served(resources.ROLES, Roles(), upsert=True, name_faults=path_segment_faults),
         _served(resources.ROLE_BINDINGS, RoleBindings(), upsert=True, name_faults=path_segment_faults),
