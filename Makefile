@@ -7,7 +7,7 @@ ifneq ($(wildcard ../shared/reference/.),)
 export EDGEVIRT_REFERENCE ?= $(abspath ../shared/reference)
 endif
 
-.PHONY: help setup setup-dev demo lint test test-unit test-component test-system test-fault test-cluster bench docs requirements clean
+.PHONY: help setup setup-dev setup-clients demo lint test test-unit test-component test-system test-fault test-cluster bench docs requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ setup: ## install what running edgevirt needs (apt, .venv)
 setup-dev: ## the same and the test and lint tools
 	@scripts/setup --dev
 
+setup-clients: setup-dev ## kubectl, Helm and client libraries that the component tests run, into .cache
+	@scripts/setup-clients
+
 demo: setup ## from nothing to a running guest
 	@scripts/demo
 
@@ -27,13 +30,13 @@ lint: setup-dev ## formatting, lint, types, layers
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 
-test: lint ## everything: lint, unit, component, system, the short fault tests
+test: lint setup-clients ## everything: lint, unit, component, system, the short fault tests
 	.venv/bin/pytest tests
 
 test-unit: setup-dev ## pure functions, under a minute
 	.venv/bin/pytest tests/unit
 
-test-component: setup-dev ## real SQLite, TLS, kubectl, namespaces; no guest
+test-component: setup-clients ## real SQLite, TLS, kubectl, namespaces; no guest
 	.venv/bin/pytest tests/component
 
 test-system: setup-dev ## real guests through the whole path
@@ -55,6 +58,11 @@ requirements: setup-dev ## pin what pyproject.toml asks for, with hashes and wit
 	$(PYTHON) -m pip install --quiet uv
 	.venv/bin/uv pip compile -q --no-annotate --no-header --no-emit-index-url --generate-hashes pyproject.toml --group build -o requirements.txt
 	.venv/bin/uv pip compile -q --no-annotate --no-header --no-emit-index-url --generate-hashes pyproject.toml --group dev -o requirements-dev.txt
+	for each in binaries libraries wrapper; do \
+		.venv/bin/uv pip compile -q --no-annotate --no-header --no-emit-index-url --generate-hashes \
+			$$([ $$each != binaries ] || echo --no-deps) \
+			tests/component/clients/requirements/$$each.in -o tests/component/clients/requirements/$$each.txt || exit 1; \
+	done
 
 clean: ## remove what the build made
 	rm -rf .venv .cache dist build

@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "system"))
 
 from live_cluster import Cluster, Namespace
+
 from live_instance import IMAGE, Instance
 from live_traces import traces
 

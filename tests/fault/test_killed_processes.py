@@ -11,8 +11,9 @@ import pytest
 from counting_guest import Listener, count_script
 from live_cluster import Namespace
 from live_console import Console
-from live_instance import Instance
 from live_machines import instance_spec, machine
+
+from live_instance import Instance
 from live_traces import pod_traces
 
 pytestmark = [pytest.mark.system, pytest.mark.fault]

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 from live_cluster import Namespace
-from live_instance import Instance
 from live_machines import instance as instance_manifest
 from live_machines import instance_spec, machine, script
-from live_traces import pod_traces, traces
 
 from edgevirt.api.kubevirt import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from edgevirt.api.resources import PODS
 from edgevirt.kube.client import Client
 from edgevirt.kube.watch import EventType
 from edgevirt.linux import inotify
+from live_instance import Instance
+from live_traces import pod_traces, traces
 
 pytestmark = [pytest.mark.system, pytest.mark.fault]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from live_cluster import Cluster, Namespace
+
 from live_instance import IMAGE, Instance
 from live_traces import traces
 

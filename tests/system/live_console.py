@@ -10,6 +10,7 @@ import time
 from types import TracebackType
 
 from live_cluster import Namespace
+
 from live_instance import EDGEVIRT
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 from live_cluster import Namespace
 from live_console import Console
-from live_instance import Instance
 from live_machines import address, instance_spec, machine
+
+from live_instance import Instance
 
 pytestmark = pytest.mark.system
 

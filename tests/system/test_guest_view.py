@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import pytest
 from live_cluster import Cluster, Namespace
 from live_console import Console
-from live_instance import Instance
 from live_machines import address, instance_spec, machine, script, secret
+
+from live_instance import Instance
 
 pytestmark = pytest.mark.system
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from live_cluster import Namespace
-from live_instance import Instance
 from live_machines import instance, instance_spec, machine
+
+from live_instance import Instance
 
 pytestmark = pytest.mark.system
 

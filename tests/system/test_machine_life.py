@@ -8,8 +8,9 @@ import urllib.request
 import pytest
 from live_cluster import Namespace
 from live_console import Console
-from live_instance import Instance
 from live_machines import address, instance_spec, machine, script
+
+from live_instance import Instance
 from live_traces import pod_traces
 
 pytestmark = pytest.mark.system

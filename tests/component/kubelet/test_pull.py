@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from busybox_image import busybox_image
 from edgevirt.storage.images.errors import (
     ImageNotFound,
     ImageUnauthorized,
@@ -17,8 +18,6 @@ from edgevirt.storage.images.errors import (
     RegistryUntrusted,
 )
 from edgevirt.storage.images.store import ImageStore
-
-from .conftest import busybox_image
 
 pytestmark = [
     pytest.mark.component,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from busybox_image import busybox_image
 from edgevirt.engine import kubelet as engine_kubelet
 from edgevirt.engine.apiserver import server as api_server
 from edgevirt.engine.kubelet.settings import Settings
@@ -21,7 +22,7 @@ from edgevirt.engine.pki.identity import role_uri
 from edgevirt.kube import kubeconfig
 from edgevirt.storage.images.store import ImageStore
 
-from .conftest import busybox_image, make_settings, manifest
+from .conftest import make_settings, manifest
 
 pytestmark = [
     pytest.mark.component,

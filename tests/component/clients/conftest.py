@@ -1,0 +1,98 @@
+"""One edgevirt for the session, as `edgevirt up` composes it, and clients with its admin kubeconfig.
+
+Every test gets a namespace of its own, so the clients' leftovers do not meet.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from client_process import Client, Kubectl
+
+import client_programs
+from busybox_image import busybox_image
+from live_instance import Instance
+from live_traces import traces
+
+IMAGE = "localhost/busybox"
+
+
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+    if os.geteuid() != 0:
+        pytest.fail("the client tests start pods, which needs root: sudo make test-component")
+    instance = Instance()
+    try:
+        instance.up()
+        instance.edgevirt(
+            "image", "import", str(busybox_image(tmp_path_factory.mktemp("image") / "b")), IMAGE
+        )
+        yield instance
+    finally:
+        instance.up_if_down()
+        instance.down()
+        left = traces(instance)
+        assert not left, f"edgevirt down left behind: {left}"
+        instance.remove()
+
+
+@pytest.fixture(scope="session")
+def homes(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where home directories lie, one per client: their caches of discovery live as long as the session."""
+    return tmp_path_factory.mktemp("homes")
+
+
+def environment(instance: Instance, home: Path) -> dict[str, str]:
+    """What a user's shell gives to a client: a home and a kubeconfig in it, nothing of this process."""
+    config = home / ".kube/config"
+    if not config.exists():
+        config.parent.mkdir(parents=True)
+        shutil.copy(instance.kubeconfig, config)
+    return {
+        "HOME": str(home),
+        "KUBECONFIG": str(config),
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+    }
+
+
+@pytest.fixture
+def admin(instance: Instance, homes: Path) -> Kubectl:
+    """A kubectl for what a test needs around it."""
+    return Kubectl(client_programs.kubectl("1.37"), environment(instance, homes / "admin"), "default")
+
+
+@pytest.fixture
+def namespace(admin: Kubectl) -> Iterator[str]:
+    """The name of an empty namespace; the next test does not wait for its end."""
+    name = f"test-{secrets.token_hex(3)}"
+    admin("create", "namespace", name)
+    yield name
+    admin("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(params=client_programs.KUBECTL_VERSIONS)
+def kubectl(request: pytest.FixtureRequest, instance: Instance, homes: Path, namespace: str) -> Kubectl:
+    version: str = request.param
+    home = homes / f"kubectl-{version}"
+    return Kubectl(client_programs.kubectl(version), environment(instance, home), namespace)
+
+
+@pytest.fixture
+def shell(instance: Instance, homes: Path) -> Client:
+    """Any program with the kubeconfig in its environment."""
+    return Client(("/usr/bin/env",), environment(instance, homes / "shell"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    instance = getattr(item, "funcargs", {}).get("instance")
+    if report.when == "call" and report.failed and isinstance(instance, Instance):
+        report.sections.append(("logs", instance.logs()))
+    return report
