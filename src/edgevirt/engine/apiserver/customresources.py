@@ -12,6 +12,7 @@ import dataclasses
 import logging
 from typing import Any
 
+from edgevirt.engine import failpoints
 from edgevirt.engine.apiserver.cluster import Cluster, storage_prefix
 from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.errors import StatusError
@@ -153,6 +154,7 @@ class CustomResources:
             await self._clean_up(definition)
             return
         refused = self._refused.get(name, "")
+        failpoints.hit(failpoints.DEFINITION_ACCEPTED)
 
         def accept(stored: Json) -> Json:
             status = dict(stored.get("status") or {})
@@ -196,6 +198,7 @@ class CustomResources:
                 warnings=[],
             )
             await self._deletes.delete_collection(everything, options, EVERYTHING)
+            failpoints.hit(failpoints.DEFINITION_EMPTIED)
             if len(collection):
                 self._await_empty(name, storage_prefix(group, plural))
                 return

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from edgevirt.engine.apiserver.cluster import Cluster
+from edgevirt.engine.apiserver.cluster import Cluster, api_errors
 from edgevirt.engine.apiserver.errors import StatusError, expired
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.options import ListOptions
@@ -75,7 +75,10 @@ class Watch:
         initial = self._initial_records(options)
         start = revision if initial is not None or not options.resource_version else options.resource_version
         try:
-            subscription = await self._cluster.store.subscribe(collection, self._prefix, start)
+            with api_errors(self._resource, ""):
+                subscription = await self._cluster.store.subscribe(
+                    collection, self._prefix, start, previous=not self._matches_all
+                )
         except Compacted as error:
             return await _expired_stream(
                 request, expired(f"too old resource version: {start} ({error.oldest})")
@@ -126,6 +129,8 @@ class Watch:
         bookmark_at = loop.time() + BOOKMARK_SECONDS if self._options.bookmarks else end
         sent = start
         while not subscription.ended:
+            if loop.time() >= end:
+                return
             events = subscription.take(BATCH)
             if events:
                 parts: list[bytes] = []
@@ -135,15 +140,16 @@ class Watch:
                     await _write(response, b"".join(parts))
                 sent = events[-1].revision
                 continue
-            # Everything published so far was queued or did not concern this watcher.
-            seen = max(sent, self._cluster.store.revision) if start <= self._cluster.store.revision else sent
             try:
                 async with asyncio.timeout_at(min(end, bookmark_at)):
                     await subscription.wait()
             except TimeoutError:
                 if loop.time() >= end:
                     return
-                seen = self._cluster.store.revision if start <= self._cluster.store.revision else seen
+                if not subscription.idle:
+                    continue  # an event came together with the timeout: it goes first
+                # Everything published so far was sent or did not concern this watcher.
+                seen = max(sent, self._cluster.store.revision)
                 await _write(response, self._bookmark(seen))
                 bookmark_at = loop.time() + BOOKMARK_SECONDS
 
@@ -158,10 +164,8 @@ class Watch:
         if previous is not None:
             matched_before = selector.matches(previous, resource)
         else:
-            # Unknown history: assume a match, a DELETED too many does no harm.
-            matched_before = not event.previous_known or (
-                type_ is EventType.DELETED and selector.matches(record, resource)
-            )
+            # A deletion whose predecessor is unknown: deleting changes no labels.
+            matched_before = type_ is EventType.DELETED and selector.matches(record, resource)
         if matches_now:
             shown = EventType.MODIFIED if matched_before else EventType.ADDED
             data = self._cluster.data(resource, record)

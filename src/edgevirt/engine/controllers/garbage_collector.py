@@ -17,6 +17,7 @@ from collections.abc import Callable
 import msgspec
 
 from edgevirt.api.meta import KubeObject, OwnerReference, Resource
+from edgevirt.engine import failpoints
 from edgevirt.engine.controllers.kinds import Kinds, deletable
 from edgevirt.engine.controllers.ownership_graph import (
     Action,
@@ -200,9 +201,11 @@ class GarbageCollector:
                         resource_version=item.version,
                     )
                     log.info("deleted an object without owners", extra=about)
+                    failpoints.hit(failpoints.DEPENDENT_DELETED)
                 case SetOwners(owners=owners):
                     await self._patch(item, {"ownerReferences": msgspec.to_builtins(owners)})
                 case RemoveFinalizer(finalizer=finalizer):
+                    failpoints.hit(failpoints.FINALIZER_REMOVING)
                     left = [one for one in item.finalizers if one != finalizer]
                     await self._patch(item, {"finalizers": left})
         except errors.NotFound:

@@ -19,6 +19,7 @@ from typing import Any
 from edgevirt.api.core import Namespace, NamespaceCondition
 from edgevirt.api.meta import KubeObject, Resource
 from edgevirt.api.resources import NAMESPACES
+from edgevirt.engine import failpoints
 from edgevirt.engine.controllers.garbage_collector import GarbageCollector
 from edgevirt.engine.controllers.kinds import Kinds
 from edgevirt.kube import errors
@@ -146,6 +147,7 @@ class NamespaceController:
         await self._report(namespace, survey)
         if not survey.empty:
             return Result(requeue_after=LOOK_AGAIN)
+        failpoints.hit(failpoints.NAMESPACE_FINALIZING)
         await self._finalize(namespace)
         log.info("namespace emptied and released", extra={"namespace": name})
         return None
@@ -167,6 +169,7 @@ class NamespaceController:
             found = await self._client.list(resource, namespace=namespace, limit=MAX_LISTED)
             if any(not obj.metadata.deletion_timestamp for obj in found.items):
                 await self._delete_all(kind, namespace, found.items)
+                failpoints.hit(failpoints.NAMESPACE_KIND_EMPTIED)
                 found = await self._client.list(resource, namespace=namespace, limit=MAX_LISTED)
         except (errors.NotFound, errors.MethodNotAllowed):
             return Remainder(resource, 0)  # the kind itself is gone

@@ -6,10 +6,18 @@ returns, the batch survives a pulled plug.
 
 `reserved` in `meta` is a revision that no revision handed out so far exceeds. It is moved ahead in large
 steps, so revisions of writes that never reach the disk are not handed out twice after a crash either.
+
+The file is locked exclusively while it is open: a reader from outside could otherwise keep SQLite from
+starting its write-ahead log over, and the log would grow without bound. Reads go through the one connection.
+
+After a failed commit SQLite has rolled back, but what it wrote may still lie in the log file, whole, and be
+taken for a commit by whoever opens the file next. The next commit overwrites it; until then the database is
+`suspect`. Nothing may be published from memory alone in that state (see `Store`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -17,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgevirt.engine import failpoints
 from edgevirt.engine.store.errors import (
     CommitFailed,
     StoreCorrupt,
@@ -60,14 +69,17 @@ class Limits:
 
 
 class Database:
-    """The open file. Used by one thread, except for the connections that `reader` returns.
+    """The open file. Used by one thread at a time.
 
-    Opening raises `StoreLocked`, `StoreCorrupt` or `StoreIncompatible`.
+    `suspect`: a commit failed and none has succeeded since. Opening raises `StoreLocked`, `StoreCorrupt` or
+    `StoreIncompatible`.
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self.path = path
         self.limits = limits
+        self.suspect = False
+        self._heals = 0
         self._lock = _lock(path)
         try:
             self._connection = self._open()
@@ -78,9 +90,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.fchmod(descriptor, 0o600)
-            os.close(descriptor)
+            _create_file(self.path)
             connection = _connect(self.path)
         except sqlite3.OperationalError as error:
             raise StoreIncompatible(f"cannot open the store {self.path}: {error}") from error
@@ -101,11 +111,6 @@ class Database:
     def close(self) -> None:
         self._connection.close()
         os.close(self._lock)
-
-    def reader(self) -> sqlite3.Connection:
-        """A read-only connection for another thread; the caller closes it."""
-        uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        return sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_SECONDS, check_same_thread=False)
 
     def value(self, name: str) -> int:
         """A number from `meta`; 0 when it was never set."""
@@ -139,15 +144,44 @@ class Database:
         rows.reverse()
         return rows
 
+    def log_page(
+        self, collection: str, after: int, until: int, rows: int
+    ) -> tuple[list[tuple[int, str, str, str, bytes]], int]:
+        """The collection's changes among the next `rows` log rows in (after, until], and where to go on.
+
+        The second value is `until` when the log was read to its end. Raises `CommitFailed`.
+        """
+        try:
+            (last,) = self._connection.execute(
+                "SELECT max(rv) FROM (SELECT rv FROM log WHERE rv > ? AND rv <= ? ORDER BY rv LIMIT ?)",
+                (after, until, rows),
+            ).fetchone()
+            if last is None:
+                return [], until
+            found = self._connection.execute(
+                "SELECT rv, type, collection, key, data FROM log "
+                "WHERE rv > ? AND rv <= ? AND collection = ? ORDER BY rv",
+                (after, last, collection),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise CommitFailed(f"the log of the store {self.path.name} cannot be read: {error}") from error
+        return found, int(last)
+
     def commit(self, rows: list[Row], reserved: int | None) -> int:
         """Makes the rows durable in one transaction and returns the lowest revision watches can start after.
 
         `reserved`, when given, becomes the new reservation. Raises `StoreFull` or `CommitFailed`; then
-        nothing was written.
+        nothing was written that this process will ever see.
         """
         connection = self._connection
         try:
+            if connection.in_transaction:  # the last rollback failed too
+                connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
+            if self.suspect:
+                self._heals += 1
+                _set(connection, "heals", self._heals)  # so that there is something to overwrite with
+            failpoints.hit(failpoints.BEFORE_ROWS)
             puts = [
                 (row.collection, row.key, row.revision, row.data) for row in rows if row.type != "DELETED"
             ]
@@ -171,10 +205,15 @@ class Database:
             compacted = None
             if rows_after > self.limits.log_rows or bytes_after > self.limits.log_bytes:
                 rows_after, bytes_after, compacted = self._compact(rows_after, bytes_after)
+                failpoints.hit(failpoints.COMPACTING)
+            failpoints.hit(failpoints.BEFORE_COMMIT)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._recover(error)
+            self.suspect = True
+            self._roll_back()
             raise _failure(self.path, error) from error
+        failpoints.hit(failpoints.COMMITTED)
+        self.suspect = False
         self._log_rows, self._log_bytes = rows_after, bytes_after
         return compacted if compacted is not None else -1
 
@@ -193,26 +232,27 @@ class Database:
         _set(self._connection, "compacted", last)
         return rows, size, last
 
-    def _recover(self, error: sqlite3.Error) -> None:
-        """Leaves no transaction open; after an I/O error also drops every page SQLite believes is written."""
-        try:
+    def _roll_back(self) -> None:
+        """Leaves no transaction open, now or at the latest when the next commit begins."""
+        with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            self._reopen()
-            return
-        if _is_io_error(error):
-            self._reopen()
 
-    def _reopen(self) -> None:
-        """A new connection re-reads what is on disk. If that fails too, the next commit tries again."""
+
+def _create_file(path: Path) -> None:
+    """The empty file, for its owner only, with its name and its directory's name on disk."""
+    existed = path.exists()
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    os.fchmod(descriptor, 0o600)
+    os.close(descriptor)
+    if existed:
+        return
+    for directory in (path.parent, path.parent.parent):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            replacement = _connect(self.path)
-            _configure(replacement, self.limits)
-        except sqlite3.Error:
-            return
-        old, self._connection = self._connection, replacement
-        old.close()
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _lock(path: Path) -> int:
@@ -238,6 +278,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _configure(connection: sqlite3.Connection, limits: Limits) -> None:
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access: no shared memory then
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {limits.wal_pages}")
@@ -275,13 +316,11 @@ def _set(connection: sqlite3.Connection, name: str, value: int) -> None:
     )
 
 
-def _is_io_error(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0)
-    return (code & 0xFF) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
 def _failure(path: Path, error: sqlite3.Error) -> CommitFailed:
     code = getattr(error, "sqlite_errorcode", 0)
     if (code & 0xFF) == sqlite3.SQLITE_FULL:
         return StoreFull(f"no space left for the store {path.name}; free space on its disk, then retry")
-    return CommitFailed(f"the store {path.name} cannot be written: {error}")
+    return CommitFailed(
+        f"the store {path.name} cannot be written ({error}); the change is not made. "
+        "Check the disk under it, then retry"
+    )

@@ -6,18 +6,21 @@ after its commit, in revision order. Writes to a key with a write under way wait
 made against a state that may still fail. A failed commit leaves nothing behind but an unused revision.
 
 Volatile writes take part in all of it but the disk: they have revisions and are watched, and are lost (or
-fall back to the last durable state of their key) when the process dies. They serve heartbeats.
+fall back to the last durable state of their key) when the process dies. They serve heartbeats. After a failed
+commit they wait for a successful one: the failed transaction may turn up again in a file opened after a
+crash, and then no watcher may have been told of a later revision.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgevirt.engine import failpoints
 from edgevirt.engine.store.collection import Collection
 from edgevirt.engine.store.database import Database, Limits, Row
 from edgevirt.engine.store.errors import (
@@ -35,6 +38,7 @@ from edgevirt.engine.store.writer import GroupWriter
 
 RESERVE_STEP = 10_000
 _RESERVE_MARGIN = 2_000
+_LOG_PAGE = 500
 
 Encode = Callable[[int], bytes]
 """Makes the stored bytes of an object, given the revision it gets."""
@@ -79,7 +83,7 @@ class Store:
         # Keys whose newest state is not on disk: True if an older state is, False if nothing is.
         self._volatile: dict[tuple[str, str], bool] = {}
         self._load()
-        self._writer: GroupWriter[_Write] = GroupWriter(self._loop, self._commit, self._committed)
+        self._writer: GroupWriter[_Write] = GroupWriter(self._loop, self._commit, self._committed, _size)
 
     @classmethod
     async def open(cls, path: Path, settings: StoreSettings | None = None) -> Store:
@@ -209,7 +213,7 @@ class Store:
         if beyond or revision + _RESERVE_MARGIN > self._reserving:
             # A volatile revision may only be seen once a reservation that covers it is on disk.
             write.reserved = self._reserving = revision + RESERVE_STEP
-        if not durable and write.reserved is None and not self._in_flight:
+        if not durable and write.reserved is None and not self._in_flight and not self._database.suspect:
             self._publish(write)
             return event.record
         path = (collection.name, key)
@@ -241,7 +245,7 @@ class Store:
                         record.data,
                     )
                 )
-        if rows or reserved is not None:
+        if rows or reserved is not None or self._database.suspect:
             return self._database.commit(rows, reserved)
         return -1
 
@@ -251,10 +255,11 @@ class Store:
             self._reserving = self._reserved
         if compacted >= 0:
             self._compacted = max(self._compacted, compacted)
+        failpoints.hit(failpoints.BEFORE_PUBLISH)
         for write in batch:
             event = write.event
             del self._pending[(event.collection, event.record.key)]
-            if failure is not None and (write.durable or write.reserved is not None):
+            if failure is not None:
                 if not write.future.done():
                     write.future.set_exception(failure)
                 continue
@@ -263,6 +268,7 @@ class Store:
             self._publish(write)
             if not write.future.done():
                 write.future.set_result(event.record)
+        failpoints.hit(failpoints.PUBLISHED)
 
     def _publish(self, write: _Write) -> None:
         event = write.event
@@ -312,10 +318,13 @@ class Store:
         if revision < floor:
             raise Compacted(revision, floor)
 
-    async def subscribe(self, collection: Collection, prefix: str, after: int) -> Subscription:
+    async def subscribe(
+        self, collection: Collection, prefix: str, after: int, *, previous: bool = False
+    ) -> Subscription:
         """All events under `prefix` with a revision greater than `after`, from now on without gaps.
 
-        `after` may lie in the future. Raises `Compacted` if history does not reach back that far.
+        `after` may lie in the future. `previous` says that the reader needs the state before each event.
+        Raises `Compacted` if history does not reach back that far, or not to such a state.
         """
         if self._closed:
             raise StoreClosed("the store is closed")
@@ -330,34 +339,35 @@ class Store:
             prefix, after, collection.subscriptions.discard, settings.watch_events, settings.watch_bytes
         )
         collection.subscriptions.add(subscription)
-        if in_memory:
-            if collection.revision > after:
-                name = collection.name
-                subscription.preload(
-                    event for event in self._history.after(after) if event.collection == name
-                )
-            return subscription
         try:
-            until = self._revision
-            rows = await self._loop.run_in_executor(None, self._read_log, collection.name, after, until)
-            if after < self._compacted:
-                raise Compacted(after, self._compacted)
-            subscription.preload(self._events_from(rows))
+            if not in_memory:
+                events: Iterable[Event] = await self._read_log(collection.name, after, previous)
+            elif collection.revision > after:
+                events = [e for e in self._history.after(after) if e.collection == collection.name]
+            else:
+                events = ()
+            subscription.preload(events)
+            if previous:
+                _check_previous(events, prefix, after)
         except BaseException:
             subscription.close()
             raise
         return subscription
 
-    def _read_log(self, name: str, after: int, until: int) -> list[tuple[int, str, str, str, bytes]]:
-        with contextlib.closing(self._database.reader()) as connection:
-            try:
-                return connection.execute(
-                    "SELECT rv, type, collection, key, data FROM log "
-                    "WHERE rv > ? AND rv <= ? AND collection = ? ORDER BY rv",
-                    (after, until, name),
-                ).fetchall()
-            except sqlite3.Error as error:
-                raise CommitFailed(f"the store's log cannot be read: {error}") from error
+    async def _read_log(self, name: str, after: int, previous: bool) -> list[Event]:
+        """What is visible now of the log after that revision. Raises `Compacted` or `CommitFailed`."""
+        until = self._revision
+        # The state before an event is in an earlier row, if anywhere.
+        position = 0 if previous else after
+        rows: list[tuple[int, str, str, str, bytes]] = []
+        while position < until:
+            page, position = await self._writer.read(
+                functools.partial(self._database.log_page, name, position, until, _LOG_PAGE)
+            )
+            rows += page
+        if after < self._compacted:
+            raise Compacted(after, self._compacted)
+        return [event for event in self._events_from(rows) if event.revision > after]
 
     async def close(self) -> None:
         """Commits what is under way, ends all subscriptions and closes the file. Idempotent."""
@@ -375,6 +385,21 @@ class Store:
         with contextlib.suppress(CommitFailed):
             self._database.commit([], self._assigned)
         self._database.close()
+
+
+def _check_previous(events: Iterable[Event], prefix: str, after: int) -> None:
+    """A deletion shows by itself what was there; a change of an unknown state tells nothing about it."""
+    for event in events:
+        if (
+            not event.previous_known
+            and event.type is EventType.MODIFIED
+            and event.record.key.startswith(prefix)
+        ):
+            raise Compacted(after, event.revision)
+
+
+def _size(write: _Write) -> int:
+    return len(write.event.record.data)
 
 
 def _retrieve(future: asyncio.Future[Record]) -> None:

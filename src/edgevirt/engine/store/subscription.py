@@ -74,6 +74,11 @@ class Subscription:
             waiter.set_result(None)
 
     @property
+    def idle(self) -> bool:
+        """No event waits to be taken."""
+        return not self._queue
+
+    @property
     def ended(self) -> bool:
         """Nothing will come any more."""
         return self._closed or self.overrun

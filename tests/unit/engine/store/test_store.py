@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from edgevirt.engine.store.errors import (
 )
 from edgevirt.engine.store.records import EventType
 from edgevirt.engine.store.store import Store, StoreSettings
+from edgevirt.engine.store.writer import MAX_BATCH_BYTES
 
 pytestmark = pytest.mark.unit
 
@@ -71,13 +73,13 @@ async def test_revisions_grow_over_a_crash_even_after_volatile_writes(tmp_path: 
     path = tmp_path / "store.db"
     store = await Store.open(path)
     seen = [await put(store, "leases/", "n/a", str(n), durable=False) for n in range(50)]
-    # A crash: the file is left as it is, without the courtesies of close.
-    os.close(store._database._lock)
-    again = await Store.open(path)
+    # A crash: the files are as they are, without the courtesies of close.
+    left = shutil.copytree(tmp_path, tmp_path.with_name("after-the-crash"))
+    again = await Store.open(left / "store.db")
     assert again.collection("leases/").get("n/a") is None
     assert await put(again, "pods/", "a/x") > max(seen)
     await again.close()
-    await store._writer.close()
+    await store.close()
 
 
 async def test_volatile_write_does_not_touch_the_disk(store: Store) -> None:
@@ -322,26 +324,130 @@ async def test_failed_batch_leaves_nothing_behind(store: Store) -> None:
     subscription.close()
 
 
-async def test_io_error_of_sqlite_is_reported_and_recovered_from(tmp_path: Path) -> None:
-    class Broken:
-        in_transaction = False
+class FailsToCommit:
+    """A connection whose next COMMIT fails."""
 
-        def execute(self, *arguments: object) -> None:
+    def __init__(self, real: sqlite3.Connection) -> None:
+        self._real = real
+        self._failed = False
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        if statement == "COMMIT" and not self._failed:
+            self._failed = True
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR
             raise error
+        return self._real.execute(statement, *arguments)
 
-        def close(self) -> None:
-            return None
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
+
+async def test_io_error_of_sqlite_is_reported_and_recovered_from(tmp_path: Path) -> None:
     database = Database(tmp_path / "s", Limits())
-    database._connection.close()
-    database._connection = Broken()  # type: ignore[assignment]
-    with pytest.raises(CommitFailed, match="disk I/O error"):
+    database._connection = FailsToCommit(database._connection)  # type: ignore[assignment]
+    with pytest.raises(CommitFailed, match=r"disk I/O error.*Check the disk"):
         database.commit([Row("ADDED", "c/", "k", 1, b"v")], None)
+    assert database.suspect
     database.commit([Row("ADDED", "c/", "k", 2, b"v")], None)
+    assert not database.suspect
     assert list(database.objects()) == [("c/", "k", 2, b"v")]
     database.close()
+
+
+async def test_volatile_writes_wait_for_a_commit_after_a_failed_one(store: Store) -> None:
+    """What failed may turn up after a crash: nobody may have seen a later revision by then."""
+    await put(store, "leases/", "n/a", durable=False)
+    store._database._connection = FailsToCommit(store._database._connection)  # type: ignore[assignment]
+    with pytest.raises(CommitFailed):
+        await put(store, "c/", "k")
+    failed = store._assigned
+    before = store._database._connection.total_changes
+    await put(store, "leases/", "n/a", durable=False)
+    assert store.revision > failed
+    assert store._database._connection.total_changes > before
+    before = store._database._connection.total_changes
+    await put(store, "leases/", "n/a", durable=False)
+    assert store._database._connection.total_changes == before
+
+
+async def test_a_batch_is_bounded_in_bytes(store: Store) -> None:
+    batches: list[int] = []
+    original = store._database.commit
+
+    def measuring(rows: list[Row], reserved: int | None) -> int:
+        batches.append(sum(len(row.data) for row in rows))
+        return original(rows, reserved)
+
+    store._database.commit = measuring  # type: ignore[method-assign]
+    await asyncio.gather(*(put(store, "c/", f"k{n}", "z" * 1_000_000) for n in range(12)))
+    assert sum(batches) >= 12_000_000
+    assert max(batches) <= MAX_BATCH_BYTES
+
+
+async def test_reads_of_the_log_do_not_hold_up_writes(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "s", StoreSettings(history_events=3))
+    start = store.revision
+    for n in range(1200):
+        await put(store, "c/", f"k{n % 4}", str(n))
+    order: list[str] = []
+
+    async def watch() -> None:
+        subscription = await store.subscribe(store.collection("c/"), "", start)
+        assert len(subscription.take(2000)) >= 1200
+        subscription.close()
+        order.append("watch")
+
+    async def write() -> None:
+        await put(store, "other/", "k")
+        order.append("write")
+
+    watches = [asyncio.create_task(watch()) for _ in range(20)]
+    await asyncio.sleep(0)
+    await write()
+    await asyncio.gather(*watches)
+    assert order.index("write") <= 2
+    await store.close()
+
+
+async def test_watch_of_selected_objects_knows_the_state_before_each_event(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "s", StoreSettings(history_events=3))
+    await put(store, "c/", "k", "one")
+    start = await put(store, "c/", "k", "two")
+    for n in range(10):
+        await put(store, "c/", f"other{n}")
+    await put(store, "c/", "k", "three")
+    await put(store, "c/", "last")
+    await store.close()
+    store = await Store.open(tmp_path / "s", StoreSettings(history_events=1))
+    subscription = await store.subscribe(store.collection("c/"), "k", start, previous=True)
+    (event,) = subscription.take(10)
+    assert event.previous is not None
+    assert event.previous.data.startswith(b"two")
+    subscription.close()
+    await store.close()
+
+
+async def test_watch_whose_first_event_follows_a_compacted_state_must_start_over(tmp_path: Path) -> None:
+    """It was told MODIFIED for what it should have seen as ADDED, and DELETED for what it never had."""
+    settings = StoreSettings(limits=Limits(log_rows=10))
+    store = await Store.open(tmp_path / "s", settings)
+    await put(store, "c/", "old")
+    for n in range(20):
+        await put(store, "c/", f"k{n}")
+    start = store.revision
+    await put(store, "c/", "old", "changed")
+    await store.close()
+    store = await Store.open(tmp_path / "s", settings)
+    with pytest.raises(Compacted):
+        await store.subscribe(store.collection("c/"), "", start, previous=True)
+    plain = await store.subscribe(store.collection("c/"), "", start)
+    assert [event.record.key for event in plain.take(10)] == ["old"]
+    plain.close()
+    other = await store.subscribe(store.collection("c/"), "k1", start, previous=True)
+    other.close()
+    assert not store.collection("c/").subscriptions
+    await store.close()
 
 
 async def test_abandoned_write_is_still_completed(store: Store) -> None:
