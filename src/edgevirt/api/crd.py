@@ -222,7 +222,6 @@ def _constrained(schema: dict[str, Any], extra: Schema) -> dict[str, Any]:
         "x-kubernetes-list-type": extra.list_type,
         "x-kubernetes-list-map-keys": list(extra.map_keys),
         "x-kubernetes-map-type": extra.map_type,
-        "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in extra.rules],
     }
     limits = {
         "default": extra.default,

@@ -3,6 +3,9 @@
 A field says them in `Annotated[..., Schema(...)]`, a type in a class variable `schema`. msgspec ignores
 both: decoding stays tolerant, refusing is the API server's and admission's business. `edgevirt.api.crd`
 reads them.
+
+There is no room for CEL rules: what they would check, virt-api's webhooks check, and an API server that never
+meets a rule never loads its CEL library (19 MiB of a small box).
 """
 
 from __future__ import annotations
@@ -37,8 +40,6 @@ class Schema:
     """For list type map: the members that identify an item."""
     map_type: str = ""
     """How server-side apply merges the object: atomic or granular."""
-    rules: tuple[tuple[str, str], ...] = ()
-    """CEL rules: expression and message."""
     item: Schema | None = None
     """The same for the items of a list."""
 

@@ -21,6 +21,8 @@ IN_MOVED_TO = 0x80
 IN_CREATE = 0x100
 IN_DELETE_SELF = 0x400
 IN_MOVE_SELF = 0x800
+IN_ONESHOT = 0x80000000
+"""Part of a mask: the watch ends with its first event."""
 _IN_Q_OVERFLOW = 0x4000
 _IN_IGNORED = 0x8000
 _HEADER = struct.Struct("iIII")

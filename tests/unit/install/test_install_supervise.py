@@ -15,6 +15,7 @@ import pytest
 
 from edgevirt.install.standalone import supervise
 from edgevirt.install.standalone.layout import Layout
+from edgevirt.install.standalone.supervise import says_ready
 
 pytestmark = pytest.mark.unit
 
@@ -202,3 +203,18 @@ def test_asking_does_not_get_in_the_way_of_a_start(layout: Layout, program: Call
         asker.join()
     os.kill(pid, signal.SIGKILL)
     reap(pid)
+
+
+@pytest.mark.parametrize(
+    ("text", "ready"),
+    [
+        (b"17 ready\n", True),
+        (b"17 ready since=2026 of-a-later-version\n", True),
+        (b"17\n", False),
+        (b"17 unready\n", False),
+        (b"18 ready\n", False),
+        (b"", False),
+    ],
+)
+def test_pid_file_of_another_version_is_understood(text: bytes, ready: bool) -> None:
+    assert says_ready(text, 17) is ready

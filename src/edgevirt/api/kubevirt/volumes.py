@@ -75,21 +75,9 @@ class ContainerDiskSource(Struct):
 class ContainerPathVolumeSource(Struct):
     """A directory of the launcher's container shared with the guest."""
 
-    path: Annotated[
-        str,
-        Schema(
-            max_length=4096,
-            rules=(
-                ("self.startsWith('/')", "path must be absolute"),
-                ("!self.contains('..')", "path must not contain '..'"),
-            ),
-        ),
-    ]
+    path: Annotated[str, Schema(max_length=4096)]
     """Absolute path in the container."""
-    read_only: Annotated[
-        bool | None,
-        Schema(default=True, rules=(("self == true", "only reading is supported; set readOnly to true"),)),
-    ] = None
+    read_only: Annotated[bool | None, Schema(default=True)] = None
     """Always true."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import click
 
@@ -16,10 +17,9 @@ from edgevirt.engine import controllers, scheduler
 from edgevirt.engine.apiserver import server as apiserver
 from edgevirt.install.standalone import bootstrap, config, host_image, identity_files
 from edgevirt.install.standalone.layout import Layout
-from edgevirt.install.standalone.logging_setup import configure
-from edgevirt.install.standalone.parts import LOOPBACK, first_error, start
+from edgevirt.install.standalone.parts import LOOPBACK, start
+from edgevirt.install.standalone.process import run_process
 from edgevirt.install.standalone.renewal import keep_identities_fresh
-from edgevirt.install.standalone.reporter import Reporter, run_until_told
 from edgevirt.install.standalone.shutdown import uncordon
 from edgevirt.install.standalone.supervise import CONTROL_PLANE
 from edgevirt.kube.client import Client
@@ -34,22 +34,10 @@ def main(report_fd: int | None) -> None:
     """Run the control plane until SIGTERM."""
     import uvloop
 
-    configure()
-    layout = Layout.from_environment()
-    layout.create()
-    reporter = Reporter(layout, CONTROL_PLANE, report_fd)
-    try:
-        settings = config.load(layout.config_file)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_until_told(_serve(layout, settings, reporter), reporter))
-    except (config.ConfigError, OSError) as error:
-        reporter.fail(f"the control plane cannot start: {error}")
-    except BaseExceptionGroup as group:
-        log.exception("the control plane ended")
-        reporter.fail(f"the control plane cannot go on: {first_error(group)}")
+    run_process(CONTROL_PLANE, report_fd, _serve, uvloop.new_event_loop)
 
 
-async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) -> None:
+async def _serve(layout: Layout, settings: config.Config, ready: Callable[[], None]) -> None:
     issued = identity_files.paths(layout)
     renewed = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -73,7 +61,7 @@ async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) ->
         await start(group, "scheduler", lambda ready: _scheduler(layout, ready))
         await start(group, "virt-controller", lambda ready: _virt_controller(layout, ready))
         freeze_heap()
-        reporter.ready()
+        ready()
         log.info("control plane is ready")
 
 

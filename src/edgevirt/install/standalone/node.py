@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,9 +12,8 @@ import click
 from edgevirt.engine import kubelet
 from edgevirt.install.standalone import capabilities, config, host_image, identity_files
 from edgevirt.install.standalone.layout import Layout
-from edgevirt.install.standalone.logging_setup import configure
-from edgevirt.install.standalone.parts import LOOPBACK, first_error, start
-from edgevirt.install.standalone.reporter import Reporter, run_until_told
+from edgevirt.install.standalone.parts import LOOPBACK, start
+from edgevirt.install.standalone.process import run_process
 from edgevirt.install.standalone.supervise import NODE
 from edgevirt.kube.memory import freeze_heap
 from edgevirt.virt_handler import server as virt_handler
@@ -26,21 +26,10 @@ log = logging.getLogger("edgevirt.node")
 @click.option("--report-fd", type=int, help="Descriptor to say 'ready' or the reason of a failure on.")
 def main(report_fd: int | None) -> None:
     """Run the node until SIGTERM."""
-    configure()
-    layout = Layout.from_environment()
-    layout.create()
-    reporter = Reporter(layout, NODE, report_fd)
-    try:
-        settings = config.load(layout.config_file)
-        asyncio.run(run_until_told(_serve(layout, settings, reporter), reporter))
-    except (config.ConfigError, OSError) as error:
-        reporter.fail(f"the node cannot start: {error}")
-    except BaseExceptionGroup as group:
-        log.exception("the node ended")
-        reporter.fail(f"the node cannot go on: {first_error(group)}")
+    run_process(NODE, report_fd, _serve)
 
 
-async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) -> None:
+async def _serve(layout: Layout, settings: config.Config, ready: Callable[[], None]) -> None:
     issued = identity_files.paths(layout)
     devices = kubelet.DeviceRegistry()
     async with asyncio.TaskGroup() as group:
@@ -56,7 +45,7 @@ async def _serve(layout: Layout, settings: config.Config, reporter: Reporter) ->
         )
         await warming
         freeze_heap()
-        reporter.ready()
+        ready()
         log.info("node is ready")
 
 

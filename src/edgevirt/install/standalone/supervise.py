@@ -4,6 +4,10 @@ A process holds a lock on its pid file for as long as it lives, so "is it runnin
 question to the kernel and never a guess from a number in a file. It reports through a pipe when it can do its
 work, or why it cannot; whoever starts it waits for that or for its end, whichever comes first. A process
 whose starter vanishes before that ends by itself, so that a killed `edgevirt up` leaves nothing half ready.
+
+The command and the process it asks about may be of different versions, when a running box is upgraded. What
+holds between them for good: the POSIX lock says that the process lives and which one it is; the file holds
+its pid, then words of which each says one thing; words that a reader does not know mean nothing to it.
 """
 
 from __future__ import annotations
@@ -74,7 +78,7 @@ def running(layout: Layout, name: str) -> Running | None:
         return None
     if kind == fcntl.F_UNLCK:
         return None
-    return Running(pid, ready=text == _ready_mark(pid))
+    return Running(pid, ready=says_ready(text, pid))
 
 
 def running_pid(layout: Layout, name: str) -> int | None:
@@ -182,5 +186,7 @@ def _end(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
-def _ready_mark(pid: int) -> bytes:
-    return f"{pid} ready\n".encode()
+def says_ready(text: bytes, pid: int) -> bool:
+    """Whether a pid file's text is of this process and says that it can do its work."""
+    said, *words = text.split() or [b""]
+    return said == str(pid).encode() and b"ready" in words
