@@ -110,8 +110,10 @@ def prepare(paths: DaemonPaths, warm_capabilities: Path) -> None:
     (paths.config / "qemu.conf").write_text(_QEMU_CONF)
     (paths.config / "libvirtd.conf").write_text(_LIBVIRTD_CONF.format(log=paths.log))
     paths.capabilities.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # libvirt discards a record made by somebody whose view of /dev/kvm was another.
+    view = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "emulation"
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for record in warm_capabilities.glob("*.xml"):
+        for record in (warm_capabilities / view).glob("*.xml"):
             if record.stat().st_size <= _MOST_CAPABILITIES_BYTES:
                 (paths.capabilities / record.name).write_bytes(record.read_bytes())
 

@@ -78,20 +78,25 @@ def test_qemu_is_known_by_the_name_of_its_program(tmp_path: Path) -> None:
         process.communicate()
 
 
-def test_libvirtd_gets_its_configuration_and_the_nodes_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("usable", "view"), [(True, "kvm"), (False, "emulation")])
+def test_libvirtd_gets_its_configuration_and_the_nodes_records(
+    usable: bool, view: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: usable if path == "/dev/kvm" else True)
     paths = DaemonPaths(
         tmp_path / "private" / "libvirt", tmp_path / "run" / "libvirt", tmp_path / "private" / "libvirt"
     )
     warm = tmp_path / "warm"
-    warm.mkdir()
-    (warm / "abc.xml").write_text("<qemuCaps/>")
+    for name in ("kvm", "emulation"):
+        (warm / name).mkdir(parents=True)
+        (warm / name / "abc.xml").write_text(f"<qemuCaps>{name}</qemuCaps>")
     try:
         prepare(paths, warm)
         prepare(paths, warm)  # a restarted launcher finds everything there
     except LibvirtdFailed:
         pytest.skip("libvirt's QEMU driver is not installed")
     assert 'stdio_handler = "file"' in (paths.config / "qemu.conf").read_text()
-    assert (paths.capabilities / "abc.xml").read_text() == "<qemuCaps/>"
+    assert (paths.capabilities / "abc.xml").read_text() == f"<qemuCaps>{view}</qemuCaps>"
     variables = environment(paths, {"PATH": "/bin", "LD_PRELOAD": "evil.so"})
     assert variables["XDG_RUNTIME_DIR"] == str(tmp_path / "run")
     assert "LD_PRELOAD" not in variables

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from edgevirt.api.kubevirt.labels import DEVICE_KVM
 from edgevirt.engine import kubelet
 from edgevirt.install.standalone import capabilities, config, host_image, identity_files
 from edgevirt.install.standalone.layout import Layout
@@ -37,13 +38,15 @@ async def _serve(layout: Layout, settings: config.Config, ready: Callable[[], No
             group, "kubelet", lambda ready: kubelet.run(_kubelet(layout, settings, issued), ready, devices)
         )
         # While virt-handler proves or disproves KVM there is time for this.
-        warming = group.create_task(asyncio.to_thread(capabilities.warm, layout))
+        warming = group.create_task(asyncio.to_thread(capabilities.warm, layout, capabilities.EMULATION))
         await start(
             group,
             "virt-handler",
             lambda ready: virt_handler.run(_virt_handler(layout, settings, issued), ready, devices),
         )
         await warming
+        if devices.get(DEVICE_KVM):
+            await asyncio.to_thread(capabilities.warm, layout, capabilities.KVM)
         freeze_heap()
         ready()
         log.info("node is ready")

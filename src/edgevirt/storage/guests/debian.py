@@ -20,7 +20,7 @@ LAYOUT = DiskLayout(size_mib=4096, esp_mib=48, label=LABEL)
 TOOLS = ("mmdebstrap", "unshare", "mcopy", "mke2fs", "mkfs.vfat", "qemu-img", "sgdisk", "dpkg-deb")
 PACKAGES = (
     *(
-        "linux-image-cloud-amd64",
+        "linux-image-amd64",
         "initramfs-tools",
         "lz4",
         "systemd-sysv",
