@@ -8,8 +8,11 @@ from edgevirt.api import (
     apiregistration,
     apps,
     authorization,
+    batch,
     coordination,
     core,
+    discovery,
+    policy,
     rbac,
     scheduling,
     storage,
@@ -91,3 +94,15 @@ SUBJECT_ACCESS_REVIEWS = Resource(
 )
 RESOURCE_QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", core.ResourceQuota)
 LIMIT_RANGES = Resource("", "v1", "limitranges", "LimitRange", core.LimitRange)
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", apps.Deployment)
+REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", apps.ReplicaSet)
+STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", apps.StatefulSet)
+DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", apps.DaemonSet)
+JOBS = Resource("batch", "v1", "jobs", "Job", batch.Job)
+CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", batch.CronJob)
+POD_DISRUPTION_BUDGETS = Resource(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", policy.PodDisruptionBudget
+)
+ENDPOINT_SLICES = Resource(
+    "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", discovery.EndpointSlice
+)

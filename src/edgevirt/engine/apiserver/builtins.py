@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from edgevirt.api import (
-    authentication,
-    authorization,
-    discovery,
-    policy,
-    resources,
-)
+from edgevirt.api import authentication, authorization, resources
 from edgevirt.api.meta import Resource
 from edgevirt.engine.apiserver.cluster import storage_prefix
+from edgevirt.engine.apiserver.kinds.disruption import DisruptionBudgets
+from edgevirt.engine.apiserver.kinds.jobs import CronJobs, Jobs
 from edgevirt.engine.apiserver.kinds.quota import LimitRanges, Quotas
+from edgevirt.engine.apiserver.kinds.workload import DaemonSets, Deployments, ReplicaSets, StatefulSets
 from edgevirt.engine.apiserver.names import (
     dns1035_faults,
     label_faults,
@@ -21,7 +18,7 @@ from edgevirt.engine.apiserver.names import (
     subdomain_faults,
 )
 from edgevirt.engine.apiserver.pods import POD_FIELDS, Pods
-from edgevirt.engine.apiserver.registry import ALL_VERBS, Registry, ServedResource, Strategy
+from edgevirt.engine.apiserver.registry import ALL_VERBS, Registry, Scale, ServedResource, Strategy
 from edgevirt.engine.apiserver.schema.builtin import builtin_schema
 from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
 from edgevirt.engine.apiserver.strategies import (
@@ -59,9 +56,26 @@ _SHORT_NAMES: dict[str, tuple[str, ...]] = {
     "storageclasses": ("sc",),
     "poddisruptionbudgets": ("pdb",),
     "resourcequotas": ("quota",),
+    "deployments": ("deploy",),
+    "replicasets": ("rs",),
+    "statefulsets": ("sts",),
+    "daemonsets": ("ds",),
+    "cronjobs": ("cj",),
     "limitranges": ("limits",),
 }
-_ALL = frozenset({"pods", "services"})
+_ALL = frozenset(
+    {
+        "pods",
+        "services",
+        "deployments",
+        "replicasets",
+        "statefulsets",
+        "daemonsets",
+        "jobs",
+        "cronjobs",
+    }
+)
+_ALL_GROUPS = frozenset({"", "apps", "batch"})
 _POD_SUBRESOURCES = frozenset({"status", "log", "exec", "attach", "portforward", "binding", "eviction"})
 _STATUS = frozenset({"status"})
 
@@ -72,6 +86,7 @@ def _served(
     *,
     subresources: frozenset[str] = frozenset(),
     fields: frozenset[str] = frozenset(),
+    scale: Scale | None = None,
     generation: bool = False,
     returns_deleted: bool = False,
     upsert: bool = False,
@@ -94,11 +109,12 @@ def _served(
         strategy=strategy,
         storage_prefix=storage_prefix(group, plural),
         short_names=_SHORT_NAMES.get(plural, ()),
-        categories=("all",) if plural in _ALL and not group else (),
+        categories=("all",) if plural in _ALL and group in _ALL_GROUPS else (),
         verbs=verbs,
         subresources=subresources,
         columns=builtin_columns(group, plural),
         selectable_fields=fields,
+        scale=scale,
         generation=generation,
         returns_deleted=returns_deleted,
         upsert=upsert,
@@ -107,12 +123,6 @@ def _served(
     )
 
 
-_POD_DISRUPTION_BUDGETS = Resource(
-    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", policy.PodDisruptionBudget
-)
-_ENDPOINT_SLICES = Resource(
-    "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", discovery.EndpointSlice
-)
 _REVIEWS = (
     Resource(
         "authentication.k8s.io",
@@ -229,11 +239,37 @@ def builtin_registry() -> Registry:
         ),
         _served(resources.PRIORITY_CLASSES, plain, generation=True),
         _served(resources.STORAGE_CLASSES, plain, returns_deleted=True),
-        _served(_POD_DISRUPTION_BUDGETS, WithStatus(_NO_PODS), subresources=_STATUS, generation=True),
-        _served(_ENDPOINT_SLICES, plain, generation=True),
+        _served(resources.POD_DISRUPTION_BUDGETS, DisruptionBudgets(), subresources=_STATUS, generation=True),
+        _served(resources.ENDPOINT_SLICES, plain, generation=True),
+        *_workloads(),
     ]
     served.extend(_served(review, plain, verbs=("create",), review=True) for review in _REVIEWS)
     return Registry(served)
 
 
-_NO_PODS = {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}
+_SCALED = frozenset({"status", "scale"})
+_SCALE = Scale(".spec.replicas", ".status.replicas", ".spec.selector")
+
+
+def _workloads() -> tuple[ServedResource, ...]:
+    return (
+        _served(resources.DEPLOYMENTS, Deployments(), subresources=_SCALED, scale=_SCALE, generation=True),
+        _served(
+            resources.REPLICA_SETS,
+            ReplicaSets(),
+            subresources=_SCALED,
+            scale=_SCALE,
+            fields=frozenset({"status.replicas"}),
+            generation=True,
+        ),
+        _served(resources.STATEFUL_SETS, StatefulSets(), subresources=_SCALED, scale=_SCALE, generation=True),
+        _served(resources.DAEMON_SETS, DaemonSets(), subresources=_STATUS, generation=True),
+        _served(
+            resources.JOBS,
+            Jobs(),
+            subresources=_STATUS,
+            fields=frozenset({"status.successful"}),
+            generation=True,
+        ),
+        _served(resources.CRON_JOBS, CronJobs(), subresources=_STATUS, generation=True),
+    )

@@ -57,6 +57,9 @@ ALWAYS_PRESENT = frozenset(
         "template",
         "names",
         "acceptedNames",
+        "strategy",
+        "updateStrategy",
+        "jobTemplate",
         "clientConfig",
     }
 )

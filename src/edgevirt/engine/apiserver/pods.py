@@ -54,7 +54,7 @@ class Pods(Plain):
         if old is None:
             if not spec.get("containers"):
                 causes.append(Cause("FieldValueRequired", "Required value", "spec.containers"))
-            causes.extend(_container_faults(spec))
+            causes.extend(container_faults(spec))
             return causes
         before = old.get("spec") or {}
         if spec is not before and _frozen(spec) != _frozen(before):
@@ -84,12 +84,13 @@ def _frozen(spec: Json) -> Json:
     return kept
 
 
-def _container_faults(spec: Json) -> list[Cause]:
+def container_faults(spec: Json, at: str = "spec") -> list[Cause]:
+    """What is wrong between the containers and volumes of a pod spec that lies at `at`."""
     causes: list[Cause] = []
     names: set[str] = set()
     volumes: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
-        path = f"spec.volumes[{index}].name"
+        path = f"{at}.volumes[{index}].name"
         name = volume.get("name") or ""
         if not name:
             causes.append(Cause("FieldValueRequired", "Required value", path))
@@ -98,7 +99,7 @@ def _container_faults(spec: Json) -> list[Cause]:
         volumes.add(name)
     for field in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(field) or ()):
-            path = f"spec.{field}[{index}]"
+            path = f"{at}.{field}[{index}]"
             name = container.get("name") or ""
             if not name:
                 causes.append(Cause("FieldValueRequired", "Required value", f"{path}.name"))

@@ -20,6 +20,7 @@ from edgevirt.engine.apiserver.errors import (
 from edgevirt.engine.apiserver.objects import decode_json, encode_json
 from edgevirt.engine.apiserver.options import DeleteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
+from edgevirt.engine.apiserver.schema.workload_columns import label_selector_text
 from edgevirt.engine.apiserver.write import Request, Writes
 
 Json = dict[str, Any]
@@ -181,6 +182,8 @@ class Subresources:
         status: Json = {"replicas": _at(obj, resource.scale.status_replicas_path) or 0}
         if resource.scale.label_selector_path:
             selector = _at(obj, resource.scale.label_selector_path)
+            if isinstance(selector, dict):
+                selector = label_selector_text(selector)
             if selector:
                 status["selector"] = selector
         replicas = _at(obj, resource.scale.spec_replicas_path)

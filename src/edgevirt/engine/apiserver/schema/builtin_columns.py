@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgevirt.engine.apiserver.registry import Column
-from edgevirt.engine.apiserver.schema import Json, pod_columns
+from edgevirt.engine.apiserver.schema import Json, pod_columns, workload_columns
 from edgevirt.engine.apiserver.schema.ages import UNKNOWN, Since
 
 NONE = "<none>"
@@ -486,6 +486,7 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _column("Revision", lambda obj: _at(obj, "revision") or 0, "Number of the revision."),
         AGE,
     ),
+    **workload_columns.workload_columns(NAME, AGE),
     ("policy", "poddisruptionbudgets"): (
         NAME,
         _column("Min Available", _disruptions("minAvailable"), "Pods that must stay."),

@@ -7,306 +7,154 @@ Each function fills one object in place and is idempotent. Nothing here looks at
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from edgevirt.engine.apiserver.schema import Json
+from edgevirt.engine.apiserver.schema import Json, workload_defaults
+from edgevirt.engine.apiserver.schema.filling import fill, items_of, object_of
+from edgevirt.engine.apiserver.schema.pod_defaults import pod_spec
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
-def _items(holder: Json, name: str) -> list[Json]:
-    """The objects of list field `name`; empty when absent or of a wrong type."""
-    value = holder.get(name)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _object(holder: Json, name: str) -> Json | None:
-    value = holder.get(name)
-    return value if isinstance(value, dict) else None
-
-
-def _fill(holder: Json, **defaults: Any) -> None:
-    """Set what is absent or, for text, empty."""
-    for name, value in defaults.items():
-        if holder.get(name) in (None, ""):
-            holder[name] = value
-
-
-def pull_policy(image: str) -> str:
-    """Always for a moving tag (latest or none), IfNotPresent for a fixed tag or a digest."""
-    name = image.rpartition("/")[2]
-    if "@" in name:
-        return "IfNotPresent"
-    tag = name.partition(":")[2]
-    return "Always" if tag in ("", "latest") else "IfNotPresent"
-
-
-def _probe(probe: Json | None) -> None:
-    if probe is None:
-        return
-    _fill(probe, timeoutSeconds=1, periodSeconds=10, successThreshold=1, failureThreshold=3)
-    _handler(probe)
-
-
-def _handler(handler: Json | None) -> None:
-    if handler is None:
-        return
-    http = _object(handler, "httpGet")
-    if http is not None:
-        _fill(http, path="/", scheme="HTTP")
-    grpc = _object(handler, "grpc")
-    if grpc is not None and grpc.get("service") is None:
-        grpc["service"] = ""
-
-
-def _field_ref(holder: Json | None) -> None:
-    ref = _object(holder, "fieldRef") if holder is not None else None
-    if ref is not None:
-        _fill(ref, apiVersion="v1")
-    resource = _object(holder, "resourceFieldRef") if holder is not None else None
-    if resource is not None and resource.get("divisor") is None:
-        resource["divisor"] = "0"
-
-
-def _container(container: Json) -> None:
-    image = container.get("image")
-    _fill(
-        container,
-        terminationMessagePath="/dev/termination-log",
-        terminationMessagePolicy="File",
-        imagePullPolicy=pull_policy(image if isinstance(image, str) else ""),
-    )
-    container.setdefault("resources", {})
-    _requests_from_limits(container)
-    for port in _items(container, "ports"):
-        _fill(port, protocol="TCP")
-    for variable in _items(container, "env"):
-        _field_ref(_object(variable, "valueFrom"))
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        _probe(_object(container, name))
-    lifecycle = _object(container, "lifecycle")
-    if lifecycle is not None:
-        _handler(_object(lifecycle, "postStart"))
-        _handler(_object(lifecycle, "preStop"))
-
-
-def _requests_from_limits(container: Json) -> None:
-    """A limit without a request is also the request."""
-    resources = _object(container, "resources")
-    limits = _object(resources, "limits") if resources is not None else None
-    if resources is None or not limits:
-        return
-    requests = resources.setdefault("requests", {})
-    if isinstance(requests, dict):
-        for name, amount in limits.items():
-            requests.setdefault(name, amount)
-
-
-def _volume(volume: Json) -> None:
-    for name in ("secret", "configMap", "downwardAPI", "projected"):
-        source = _object(volume, name)
-        if source is not None:
-            _fill(source, defaultMode=0o644)
-            _downward_items(source)
-            for projection in _items(source, "sources"):
-                _projection(projection)
-    host_path = _object(volume, "hostPath")
-    if host_path is not None:
-        host_path.setdefault("type", "")
-    image = _object(volume, "image")
-    if image is not None:
-        reference = image.get("reference")
-        _fill(image, pullPolicy=pull_policy(reference if isinstance(reference, str) else ""))
-    ephemeral = _object(volume, "ephemeral")
-    template = _object(ephemeral, "volumeClaimTemplate") if ephemeral is not None else None
-    claim = _object(template, "spec") if template is not None else None
-    if claim is not None:
-        _fill(claim, volumeMode="Filesystem")
-    if not any(name != "name" for name in volume):
-        volume["emptyDir"] = {}
-
-
-def _projection(projection: Json) -> None:
-    token = _object(projection, "serviceAccountToken")
-    if token is not None:
-        _fill(token, expirationSeconds=3600)
-    downward = _object(projection, "downwardAPI")
-    if downward is not None:
-        _downward_items(downward)
-
-
-def _downward_items(source: Json) -> None:
-    for item in _items(source, "items"):
-        _field_ref(item)
-
-
-def pod_spec(spec: Json) -> None:
-    """Defaults of a pod's spec, also inside templates."""
-    _fill(
-        spec,
-        restartPolicy="Always",
-        terminationGracePeriodSeconds=30,
-        dnsPolicy="ClusterFirst",
-        schedulerName="default-scheduler",
-    )
-    spec.setdefault("securityContext", {})
-    if spec.get("serviceAccountName") and not spec.get("serviceAccount"):
-        spec["serviceAccount"] = spec["serviceAccountName"]
-    elif spec.get("serviceAccount") and not spec.get("serviceAccountName"):
-        spec["serviceAccountName"] = spec["serviceAccount"]
-    for name in ("initContainers", "containers", "ephemeralContainers"):
-        for container in _items(spec, name):
-            _container(container)
-            if spec.get("hostNetwork") is True:
-                for port in _items(container, "ports"):
-                    if port.get("containerPort") is not None and not port.get("hostPort"):
-                        port["hostPort"] = port["containerPort"]
-    for volume in _items(spec, "volumes"):
-        _volume(volume)
-    for constraint in _items(spec, "topologySpreadConstraints"):
-        _fill(constraint, nodeAffinityPolicy="Honor", nodeTaintsPolicy="Ignore")
-
-
 def _pod(obj: Json) -> None:
-    spec = _object(obj, "spec")
+    spec = object_of(obj, "spec")
     if spec is not None:
         pod_spec(spec)
         spec.setdefault("enableServiceLinks", True)
 
 
 def _pod_template(obj: Json) -> None:
-    template = _object(obj, "template")
-    spec = _object(template, "spec") if template is not None else None
+    template = object_of(obj, "template")
+    spec = object_of(template, "spec") if template is not None else None
     if spec is not None:
         pod_spec(spec)
 
 
 def _service(obj: Json) -> None:
-    spec = _object(obj, "spec")
+    spec = object_of(obj, "spec")
     if spec is None:
         return
-    _fill(spec, type="ClusterIP", sessionAffinity="None")
-    for port in _items(spec, "ports"):
-        _fill(port, protocol="TCP")
+    fill(spec, type="ClusterIP", sessionAffinity="None")
+    for port in items_of(spec, "ports"):
+        fill(port, protocol="TCP")
         if port.get("targetPort") in (None, "", 0) and port.get("port") is not None:
             port["targetPort"] = port["port"]
     if spec["type"] != "ExternalName":
-        _fill(spec, internalTrafficPolicy="Cluster")
+        fill(spec, internalTrafficPolicy="Cluster")
     if spec["type"] in ("NodePort", "LoadBalancer"):
-        _fill(spec, externalTrafficPolicy="Cluster")
+        fill(spec, externalTrafficPolicy="Cluster")
     if spec["type"] == "LoadBalancer":
-        _fill(spec, allocateLoadBalancerNodePorts=True)
+        fill(spec, allocateLoadBalancerNodePorts=True)
     if spec["sessionAffinity"] == "ClientIP":
         config = spec.setdefault("sessionAffinityConfig", {})
         if isinstance(config, dict):
             client = config.setdefault("clientIP", {})
             if isinstance(client, dict):
-                _fill(client, timeoutSeconds=10800)
+                fill(client, timeoutSeconds=10800)
 
 
 def _secret(obj: Json) -> None:
-    _fill(obj, type="Opaque")
+    fill(obj, type="Opaque")
 
 
 def _claim(obj: Json) -> None:
-    spec = _object(obj, "spec")
+    spec = object_of(obj, "spec")
     if spec is not None:
-        _fill(spec, volumeMode="Filesystem")
+        fill(spec, volumeMode="Filesystem")
 
 
 def _persistent_volume(obj: Json) -> None:
-    spec = _object(obj, "spec")
+    spec = object_of(obj, "spec")
     if spec is None:
         return
-    _fill(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
-    host_path = _object(spec, "hostPath")
+    fill(spec, persistentVolumeReclaimPolicy="Retain", volumeMode="Filesystem")
+    host_path = object_of(spec, "hostPath")
     if host_path is not None:
         host_path.setdefault("type", "")
 
 
 def _endpoints(obj: Json) -> None:
-    for subset in _items(obj, "subsets"):
-        for port in _items(subset, "ports"):
-            _fill(port, protocol="TCP")
+    for subset in items_of(obj, "subsets"):
+        for port in items_of(subset, "ports"):
+            fill(port, protocol="TCP")
 
 
 def _endpoint_slice(obj: Json) -> None:
-    for port in _items(obj, "ports"):
+    for port in items_of(obj, "ports"):
         port.setdefault("name", "")
-        _fill(port, protocol="TCP")
+        fill(port, protocol="TCP")
 
 
 def _binding(obj: Json) -> None:
-    ref = _object(obj, "roleRef")
+    ref = object_of(obj, "roleRef")
     if ref is not None:
-        _fill(ref, apiGroup=RBAC_GROUP)
-    for subject in _items(obj, "subjects"):
+        fill(ref, apiGroup=RBAC_GROUP)
+    for subject in items_of(obj, "subjects"):
         if subject.get("kind") in ("User", "Group"):
-            _fill(subject, apiGroup=RBAC_GROUP)
+            fill(subject, apiGroup=RBAC_GROUP)
 
 
 def _webhooks(obj: Json) -> None:
-    for webhook in _items(obj, "webhooks"):
-        _fill(webhook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10)
+    for webhook in items_of(obj, "webhooks"):
+        fill(webhook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10)
         webhook.setdefault("namespaceSelector", {})
         webhook.setdefault("objectSelector", {})
-        config = _object(webhook, "clientConfig")
-        service = _object(config, "service") if config is not None else None
+        config = object_of(webhook, "clientConfig")
+        service = object_of(config, "service") if config is not None else None
         if service is not None:
-            _fill(service, port=443)
-        for rule in _items(webhook, "rules"):
-            _fill(rule, scope="*")
+            fill(service, port=443)
+        for rule in items_of(webhook, "rules"):
+            fill(rule, scope="*")
 
 
 def _mutating_webhooks(obj: Json) -> None:
     _webhooks(obj)
-    for webhook in _items(obj, "webhooks"):
-        _fill(webhook, reinvocationPolicy="Never")
+    for webhook in items_of(obj, "webhooks"):
+        fill(webhook, reinvocationPolicy="Never")
 
 
 def _storage_class(obj: Json) -> None:
-    _fill(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
+    fill(obj, reclaimPolicy="Delete", volumeBindingMode="Immediate")
 
 
 def _priority_class(obj: Json) -> None:
-    _fill(obj, preemptionPolicy="PreemptLowerPriority")
+    fill(obj, preemptionPolicy="PreemptLowerPriority")
 
 
 def _limit_range(obj: Json) -> None:
-    spec = _object(obj, "spec")
-    for item in _items(spec, "limits") if spec is not None else ():
+    spec = object_of(obj, "spec")
+    for item in items_of(spec, "limits") if spec is not None else ():
         if item.get("type") != "Container":
             continue
-        default = dict(_object(item, "max") or {}) | (_object(item, "default") or {})
+        default = dict(object_of(item, "max") or {}) | (object_of(item, "default") or {})
         if default:
             item["default"] = default
-        request = (_object(item, "min") or {}) | default | (_object(item, "defaultRequest") or {})
+        request = (object_of(item, "min") or {}) | default | (object_of(item, "defaultRequest") or {})
         if request:
             item["defaultRequest"] = request
 
 
 def _api_service(obj: Json) -> None:
-    spec = _object(obj, "spec")
-    service = _object(spec, "service") if spec is not None else None
+    spec = object_of(obj, "spec")
+    service = object_of(spec, "service") if spec is not None else None
     if service is not None:
-        _fill(service, port=443)
+        fill(service, port=443)
 
 
 def _custom_resource_definition(obj: Json) -> None:
-    spec = _object(obj, "spec")
+    spec = object_of(obj, "spec")
     if spec is None:
         return
-    names = _object(spec, "names")
+    names = object_of(spec, "names")
     if names is not None and isinstance(names.get("kind"), str) and names["kind"]:
-        _fill(names, singular=names["kind"].lower(), listKind=names["kind"] + "List")
+        fill(names, singular=names["kind"].lower(), listKind=names["kind"] + "List")
     if spec.get("conversion") is None:
         spec["conversion"] = {"strategy": "None"}
-    conversion = _object(spec, "conversion")
-    webhook = _object(conversion, "webhook") if conversion is not None else None
-    config = _object(webhook, "clientConfig") if webhook is not None else None
-    service = _object(config, "service") if config is not None else None
+    conversion = object_of(spec, "conversion")
+    webhook = object_of(conversion, "webhook") if conversion is not None else None
+    config = object_of(webhook, "clientConfig") if webhook is not None else None
+    service = object_of(config, "service") if config is not None else None
     if service is not None:
-        _fill(service, port=443)
+        fill(service, port=443)
 
 
 BY_KIND: dict[tuple[str, str], Callable[[Json], None]] = {
@@ -318,6 +166,12 @@ BY_KIND: dict[tuple[str, str], Callable[[Json], None]] = {
     ("", "PersistentVolume"): _persistent_volume,
     ("", "Endpoints"): _endpoints,
     ("", "LimitRange"): _limit_range,
+    ("apps", "Deployment"): workload_defaults.deployment,
+    ("apps", "ReplicaSet"): workload_defaults.replica_set,
+    ("apps", "StatefulSet"): workload_defaults.stateful_set,
+    ("apps", "DaemonSet"): workload_defaults.daemon_set,
+    ("batch", "Job"): workload_defaults.job,
+    ("batch", "CronJob"): workload_defaults.cron_job,
     ("discovery.k8s.io", "EndpointSlice"): _endpoint_slice,
     (RBAC_GROUP, "RoleBinding"): _binding,
     (RBAC_GROUP, "ClusterRoleBinding"): _binding,

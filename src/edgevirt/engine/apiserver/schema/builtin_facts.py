@@ -51,6 +51,11 @@ MERGE_LISTS: dict[Place, tuple[tuple[str, ...], str, PatchStrategy]] = {
     ("ServiceAccount", "secrets"): (("name",), "name", "merge"),
     ("PersistentVolumeClaimStatus", "conditions"): (("type",), "type", "merge"),
     ("PodDisruptionBudgetStatus", "conditions"): (("type",), "type", "merge"),
+    ("DeploymentStatus", "conditions"): (("type",), "type", "merge"),
+    ("ReplicaSetStatus", "conditions"): (("type",), "type", "merge"),
+    ("StatefulSetStatus", "conditions"): (("type",), "type", "merge"),
+    ("DaemonSetStatus", "conditions"): (("type",), "type", "merge"),
+    ("JobStatus", "conditions"): ((), "type", "merge"),
     ("APIServiceStatus", "conditions"): (("type",), "type", "merge"),
     ("CustomResourceDefinitionStatus", "conditions"): (("type",), "", ""),
     ("MutatingWebhookConfiguration", "webhooks"): (("name",), "name", "merge"),
@@ -134,6 +139,12 @@ INT64_FIELDS: frozenset[Place] = frozenset(
         ("PodCondition", "observedGeneration"),
         ("ControllerRevision", "revision"),
         ("PodDisruptionBudgetStatus", "observedGeneration"),
+        ("DeploymentStatus", "observedGeneration"),
+        ("ReplicaSetStatus", "observedGeneration"),
+        ("StatefulSetStatus", "observedGeneration"),
+        ("DaemonSetStatus", "observedGeneration"),
+        ("JobSpec", "activeDeadlineSeconds"),
+        ("CronJobSpec", "startingDeadlineSeconds"),
         ("CustomResourceDefinitionStatus", "observedGeneration"),
         ("CustomResourceDefinitionCondition", "observedGeneration"),
         ("JSONSchemaProps", "maxLength"),
@@ -242,6 +253,7 @@ REQUIRED_FIELDS: dict[str, tuple[str, ...]] = {
     "SelfSubjectRulesReview": ("spec",),
     "TokenReview": ("spec",),
     "PriorityClass": ("value",),
+    "CronJobSpec": ("schedule",),
 }
 
 DOCUMENTED_REQUIRED: dict[str, tuple[str, ...]] = {
@@ -313,6 +325,13 @@ ENUMS: dict[Place, tuple[str, ...]] = {
     ("ValidatingWebhook", "matchPolicy"): ("Equivalent", "Exact"),
     ("MutatingWebhook", "reinvocationPolicy"): ("IfNeeded", "Never"),
     ("RuleWithOperations", "scope"): ("*", "Cluster", "Namespaced"),
+    ("DeploymentStrategy", "type"): ("Recreate", "RollingUpdate"),
+    ("DaemonSetUpdateStrategy", "type"): ("OnDelete", "RollingUpdate"),
+    ("StatefulSetPersistentVolumeClaimRetentionPolicy", "whenDeleted"): ("Retain", "Delete"),
+    ("StatefulSetPersistentVolumeClaimRetentionPolicy", "whenScaled"): ("Retain", "Delete"),
+    ("JobSpec", "completionMode"): ("Indexed", "NonIndexed"),
+    ("JobSpec", "podReplacementPolicy"): ("Failed", "TerminatingOrFailed"),
+    ("CronJobSpec", "concurrencyPolicy"): ("Allow", "Forbid", "Replace"),
     ("PriorityClass", "preemptionPolicy"): ("Never", "PreemptLowerPriority"),
 }
 
