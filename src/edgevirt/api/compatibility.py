@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from edgevirt.api.crd import structural_schema
 from edgevirt.api.kubevirt import supported
-from edgevirt.api.kubevirt.configuration import KubeVirtSpec
+from edgevirt.api.kubevirt.installation import KubeVirtSpec
 from edgevirt.api.kubevirt.instance import VirtualMachineInstanceSpec
 from edgevirt.api.kubevirt.machine import VirtualMachineSpec
 from edgevirt.api.kubevirt.supported import Supported

@@ -9,7 +9,7 @@ import pytest
 
 from edgevirt.api import compatibility
 from edgevirt.api.kubevirt import supported
-from edgevirt.api.kubevirt.configuration import KubeVirtSpec
+from edgevirt.api.kubevirt.installation import KubeVirtSpec
 from edgevirt.api.kubevirt.instance import VirtualMachineInstanceSpec
 from edgevirt.api.kubevirt.machine import VirtualMachineSpec
 from edgevirt.api.meta import Struct

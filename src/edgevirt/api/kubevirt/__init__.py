@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgevirt.api.kubevirt.configuration import KubeVirt
+from edgevirt.api.kubevirt.installation import KubeVirt
 from edgevirt.api.kubevirt.instance import VirtualMachineInstance
 from edgevirt.api.kubevirt.machine import VirtualMachine
 from edgevirt.api.meta import Resource

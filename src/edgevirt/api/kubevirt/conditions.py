@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from edgevirt.api.kubevirt.configuration import KubeVirtCondition
+from edgevirt.api.kubevirt.installation import KubeVirtCondition
 from edgevirt.api.kubevirt.instance import VirtualMachineInstanceCondition
 from edgevirt.api.kubevirt.machine import VirtualMachineCondition
 from edgevirt.api.meta import Time
