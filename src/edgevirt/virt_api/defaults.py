@@ -4,6 +4,7 @@ Pure: raw object in, complete object out; `admission` sends the difference. The 
 amd64, except where hot-plugging would need them (`maxSockets`, `maxGuest` are left out, since nothing could
 be plugged) and where identity is concerned: an interface without MAC address gets one that stays
 (`mac_address`), and a machine keeps its firmware UUID and serial when it is replaced by a manifest without.
+A machine also has the VM controller's finalizer from the beginning, which saves a write per machine.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ def machine(vm: JsonObject, old: JsonObject | None, source: Source) -> JsonObjec
             firmware["serial"] = source.new_uuid()
         annotations = ensure(vm, "spec", "template", "metadata", "annotations")
         _fill(annotations, labels.PCI_TOPOLOGY_VERSION, labels.PCI_TOPOLOGY_CURRENT)
+        # virt-controller would put it there with a write of its own; it still does if somebody takes it away.
+        finalizers = vm["metadata"].get("finalizers") or []
+        if labels.VM_FINALIZER not in finalizers:
+            vm["metadata"]["finalizers"] = [*finalizers, labels.VM_FINALIZER]
         return vm
     before = child(old, "spec", "template")
     for key in ("uuid", "serial"):

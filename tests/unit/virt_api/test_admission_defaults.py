@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgevirt.api.kubevirt.labels import VM_FINALIZER
 from edgevirt.virt_api import defaults, mac_address
 
 pytestmark = pytest.mark.unit
@@ -175,7 +176,19 @@ def test_new_machine_gets_an_identity_and_a_layout() -> None:
 
 def test_replacing_a_machine_by_its_manifest_keeps_its_identity() -> None:
     stored = defaults.machine(machine(), None, source())
-    assert defaults.machine(machine(), stored, source()) == stored
+    assert defaults.machine(machine(), stored, source())["spec"] == stored["spec"]
+
+
+def test_new_machine_has_the_finalizer_of_its_controller_once() -> None:
+    stored = defaults.machine(machine(), None, source())
+    assert stored["metadata"]["finalizers"] == [VM_FINALIZER]
+    assert defaults.machine(stored, None, source())["metadata"]["finalizers"] == [VM_FINALIZER]
+
+
+def test_finalizer_is_not_forced_on_a_stored_machine() -> None:
+    # virt-controller takes it away at the end; admission must not put it back.
+    stored = defaults.machine(machine(), None, source())
+    assert "finalizers" not in defaults.machine(machine(), stored, source())["metadata"]
 
 
 def test_identity_given_by_the_author_wins() -> None:

@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from edgevirt.api.kubevirt import VirtualMachine, VirtualMachineInstance
+from edgevirt.api.kubevirt.labels import VM_FINALIZER
 from edgevirt.api.kubevirt.options import RestartOptions, StartOptions, StopOptions
 from edgevirt.virt_api import admission, defaults, lifecycle
 from edgevirt.virt_api.accounts import Accounts
@@ -187,6 +188,9 @@ def comparable(subject: Json, kind: str) -> Json:
     spec = subject["spec"]
     if kind == "VirtualMachine":
         spec["template"].setdefault("metadata", {})
+        # Theirs is added by virt-controller afterwards.
+        finalizers = subject["metadata"].pop("finalizers", [])
+        assert set(finalizers) <= {VM_FINALIZER}
         spec = spec["template"]["spec"]
     domain = spec["domain"]
     domain.get("cpu", {}).pop("maxSockets", None)  # a ceiling for hot-plugging, which there is not
