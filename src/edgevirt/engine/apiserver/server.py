@@ -31,6 +31,7 @@ from edgevirt.engine.apiserver.request import ADMIN, UserInfo
 from edgevirt.engine.apiserver.rest import Rest
 from edgevirt.engine.apiserver.write import Request, Writes
 from edgevirt.engine.store.store import Store, StoreSettings
+from edgevirt.kube.memory import Trim
 
 _log = logging.getLogger("edgevirt.engine.apiserver")
 
@@ -98,13 +99,16 @@ class ApiServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._ready = False
+        self._trim = Trim()
         self.port = settings.port
 
     async def open(self) -> None:
         """Opens the store and wires everything; nothing is served yet."""
         settings = self._settings
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        store_settings = settings.store or StoreSettings(volatile_collections=VOLATILE_COLLECTIONS)
+        store_settings = settings.store or StoreSettings(
+            volatile_collections=VOLATILE_COLLECTIONS, on_release=self._trim.ask
+        )
         self._store = await Store.open(settings.data_dir / STORE_FILE, store_settings)
         self.cluster = Cluster(self._store, builtin_registry(), Seams(), settings.clock)
         self._writes, self._deletes = Writes(self.cluster), Deletes(self.cluster)
@@ -247,6 +251,7 @@ class ApiServer:
     async def close(self) -> None:
         """Ends watches, then connections, then the store. Idempotent."""
         self._ready = False
+        self._trim.close()
         for name in self._store.collections():
             for subscription in tuple(self._store.collection(name).subscriptions):
                 subscription.close()

@@ -36,7 +36,7 @@ from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.identifiers import new_uid
 from edgevirt.engine.apiserver.managedfields import Manager, Scope
 from edgevirt.engine.apiserver.names import generate_name, invalid_value, metadata_faults
-from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, metadata_of
+from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, exact, metadata_of
 from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.registry import ServedResource, WriteContext
 from edgevirt.engine.apiserver.request import AdmissionAttributes, UserInfo
@@ -406,7 +406,7 @@ def stamped(obj: Json) -> Callable[[int], bytes]:
 
     def encode_with(revision: int) -> bytes:
         obj["metadata"]["resourceVersion"] = str(revision)
-        return encode(obj)
+        return exact(encode(obj))
 
     return encode_with
 

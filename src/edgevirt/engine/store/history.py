@@ -1,5 +1,7 @@
 """The last events in memory, bounded by count and bytes, for watches and older snapshots.
 
+An event counts with both states it holds: the one before may live on only for its sake.
+
 Events of all collections are in one sequence, ordered by revision. What falls out at the old end is still on
 disk for a while (`Database.recent` fills the ring again after a restart).
 """
@@ -23,6 +25,8 @@ class History:
         self._events: deque[Event] = deque()
         self._bytes = 0
         self.floor = floor
+        self.forgotten = 0
+        """Bytes that fell out so far."""
 
     def __len__(self) -> int:
         return len(self._events)
@@ -31,10 +35,12 @@ class History:
         """Adds the newest event and forgets the oldest ones that no longer fit."""
         events = self._events
         events.append(event)
-        self._bytes += len(event.record.data)
+        self._bytes += _size(event)
         while len(events) > self._max_events or (self._bytes > self._max_bytes and len(events) > 1):
             dropped = events.popleft()
-            self._bytes -= len(dropped.record.data)
+            size = _size(dropped)
+            self._bytes -= size
+            self.forgotten += size
             self.floor = dropped.record.revision
 
     def after(self, revision: int) -> Iterable[Event]:
@@ -54,6 +60,11 @@ class History:
 
     def newest_first(self) -> Iterator[Event]:
         return reversed(self._events)
+
+
+def _size(event: Event) -> int:
+    previous = event.previous
+    return len(event.record.data) + (len(previous.data) if previous is not None else 0)
 
 
 def _revision(event: Event) -> int:

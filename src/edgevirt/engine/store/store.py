@@ -39,6 +39,7 @@ from edgevirt.engine.store.writer import GroupWriter
 RESERVE_STEP = 10_000
 _RESERVE_MARGIN = 2_000
 _LOG_PAGE = 500
+RELEASE_BYTES = 4 * 1024 * 1024
 
 Encode = Callable[[int], bytes]
 """Makes the stored bytes of an object, given the revision it gets."""
@@ -55,6 +56,8 @@ class StoreSettings:
     watch_bytes: int = 32 * 1024 * 1024
     volatile_collections: frozenset[str] = frozenset()
     """Where volatile writes happen: their history cannot be continued over a restart."""
+    on_release: Callable[[], None] | None = None
+    """Called on the loop each time another `RELEASE_BYTES` of old states have been let go."""
 
 
 class _Write:
@@ -106,6 +109,7 @@ class Store:
         self._reserving = self._reserved
         self._boot_revision = self._revision
         self._restore_history()
+        self._release_at = self._history.forgotten + RELEASE_BYTES
 
     def _restore_history(self) -> None:
         rows = self._database.recent(self._settings.history_bytes)
@@ -282,6 +286,10 @@ class Store:
             self._volatile.setdefault(path, event.type is not EventType.ADDED)
         self._revision = event.record.revision
         self._history.append(event)
+        if self._history.forgotten >= self._release_at:
+            self._release_at = self._history.forgotten + RELEASE_BYTES
+            if self._settings.on_release is not None:
+                self._settings.on_release()
         self._collections[event.collection].apply(event)
 
     # Reading

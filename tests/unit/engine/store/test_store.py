@@ -25,7 +25,7 @@ from edgevirt.engine.store.errors import (
     StoreLocked,
 )
 from edgevirt.engine.store.records import EventType
-from edgevirt.engine.store.store import Store, StoreSettings
+from edgevirt.engine.store.store import RELEASE_BYTES, Store, StoreSettings
 from edgevirt.engine.store.writer import MAX_BATCH_BYTES
 
 pytestmark = pytest.mark.unit
@@ -512,3 +512,26 @@ async def test_scan_pages_by_prefix_and_position(store: Store) -> None:
     assert collection.keys("a/") == ["a/1", "a/10", "a/2"]
     assert collection.keys("a/", after="a/1") == ["a/10", "a/2"]
     assert [record.key for record in collection.scan()] == sorted(["a/1", "a/2", "a-b/1", "b/1", "a/10"])
+
+
+async def test_history_counts_the_states_it_keeps_alive(tmp_path: Path) -> None:
+    # Deleted states used to come on top: twice the memory that was allowed.
+    store = await Store.open(tmp_path / "s", StoreSettings(history_bytes=4_000))
+    for n in range(20):
+        await put(store, "c/", f"k{n}", "x" * 1_000)
+    for n in range(20):
+        await remove(store, "c/", f"k{n}")
+    kept = {id(r): r for e in store._history.newest_first() for r in (e.record, e.previous) if r is not None}
+    assert 0 < sum(len(record.data) for record in kept.values()) <= 4_000
+    await store.close()
+
+
+async def test_letting_go_of_old_states_is_told_once_per_portion(tmp_path: Path) -> None:
+    told: list[int] = []
+    settings = StoreSettings(history_bytes=100_000, on_release=lambda: told.append(1))
+    store = await Store.open(tmp_path / "s", settings)
+    text = "x" * (RELEASE_BYTES // 8)
+    for n in range(16):
+        await put(store, "c/", f"k{n}", text)
+    assert len(told) == 1
+    await store.close()
