@@ -207,7 +207,7 @@ async def test_namespace_describe_and_api_resources_work(kubectl: Kubectl) -> No
     listed = await kubectl("api-resources")
     assert "pods" in listed
     assert "customresourcedefinitions" in listed
-    assert "Server Version: v1.32" in await kubectl("version")
+    assert "Server Version: v1.36" in await kubectl("version")
     assert "yes" in await kubectl("auth", "can-i", "create", "pods")
 
 

@@ -1,7 +1,9 @@
 """Recorded conversations with a real Kubernetes API server, replayed against ours.
 
-Needs EDGEVIRT_REFERENCE, the folder that holds kubernetes/recordings. PASSING is what is equal in every
-step; PARTLY is how many steps of a scenario are equal at least, with the reason for the rest.
+Needs EDGEVIRT_REFERENCE, the folder that holds kubernetes/recordings. Every scenario is replayed in full.
+What may differ is listed in DIFFERENCES, by step and place, each with its reason (docs/differences.md tells
+users the same); anything else that differs fails, and so does an entry that is not needed any more.
+UNFINISHED are scenarios about things that are still being built: how many steps are equal at least.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from api_server_under_test import Running
-from replay import Replay, load
+from replay import Changes, Known, Replay, load, outdated, unexpected
 
 REFERENCE = os.environ.get("EDGEVIRT_REFERENCE", "")
 
@@ -21,64 +23,91 @@ pytestmark = [
     pytest.mark.skipif(not REFERENCE, reason="EDGEVIRT_REFERENCE is not set"),
 ]
 
-PASSING: tuple[str, ...] = (
-    "06-crud-configmap",
-    "09-crud-missing-namespace",
-    "16-crud-rbac",
-    "18-conflict-update",
-    "21-fieldvalidation-builtin",
-    "26-ssa-builtin",
-    "30-list-label-selectors",
-    "37-watch-errors",
-    "39-watch-selector-transition",
-    "46-crd-pruning-defaulting",
-    "47-crd-cel",
-    "65-rbac-authn",
+ANYWHERE = (
+    Known((), "*columnDefinitions[*].description", "descriptions of columns are in our own words"),
+    Known((), "*.parameters[*].description", "descriptions in OpenAPI are in our own words"),
+    Known((), ".paths*.description", "descriptions in OpenAPI are in our own words"),
+    Known((), ".components.schemas.*.description", "descriptions in OpenAPI are in our own words"),
 )
 
-PARTLY: dict[str, tuple[int, str]] = {
+_MAP_ORDER = "Go walks a map of labels in random order, we in the order of the keys"
+_NOT_NORMALISED = "a random suffix that the recorder took for a part of the name"
+_NO_SERVICE_NETWORK = "there is no service network, so there is no service named kubernetes either"
+
+DIFFERENCES: dict[str, tuple[Known, ...]] = {
+    "06-crud-configmap": (),
+    "07-crud-secret": (),
+    "09-crud-missing-namespace": (),
+    "16-crud-rbac": (),
+    "17-names-generate-validate": (
+        Known((2,), ".metadata.name", _NOT_NORMALISED),
+        Known((5,), ".message", _MAP_ORDER),
+        Known((5,), ".details.causes[0].message", _MAP_ORDER),
+        Known((5,), ".details.causes[1].message", _MAP_ORDER),
+    ),
+    "18-conflict-update": (),
+    "19-errors-http": (Known((21,), ".message", "answers are never protobuf"),),
+    "20-query-parameters": (),
+    "21-fieldvalidation-builtin": (),
+    "24-patch-merge": (),
+    "26-ssa-builtin": (),
+    "30-list-label-selectors": (),
+    "31-list-field-selectors": (),
+    "32-list-paging": (),
+    "34-table-builtin": (),
+    "37-watch-errors": (),
+    "38-watch-list": (),
+    "39-watch-selector-transition": (),
+    "41-delete-propagation": (),
+    "46-crd-pruning-defaulting": (),
+    "47-crd-cel": (),
+    "64-rbac-forbidden": (),
+    "65-rbac-authn": (),
+    "68-apiservice-down": (),
+    "70-authn-configmap": (
+        Known((1,), ".kind", "the recorder kept the items of this list only"),
+        Known((1,), ".apiVersion", "the recorder kept the items of this list only"),
+        Known((1,), ".metadata", "the recorder kept the items of this list only"),
+        Known((2,), "status", _NO_SERVICE_NETWORK),
+    ),
+}
+
+UNFINISHED: dict[str, tuple[int, str]] = {
     "02-discovery-aggregated": (2, "fewer groups, no protobuf"),
-    "03-discovery-groupversion": (3, "fewer kinds are served"),
+    "03-discovery-groupversion": (5, "fewer kinds are served"),
     "05-discovery-openapi": (1, "fewer kinds are served"),
-    "07-crud-secret": (8, "wording of Go's JSON and base64 decoders"),
     "13-crud-service": (3, "no cluster addresses are handed out"),
     "14-crud-pvc": (2, "no protection finalizer, no diff in the message"),
-    "17-names-generate-validate": (12, "order of causes, a name that was not normalised"),
-    "19-errors-http": (30, "answers are never protobuf; quoting of YAML"),
-    "20-query-parameters": (30, "wording of Go's JSON decoder"),
-    "24-patch-merge": (17, "wording of Go's JSON decoder"),
-    "25-patch-strategic": (6, "deployments are not served"),
-    "31-list-field-selectors": (17, "no OpenShift service CA, no podIPs"),
-    "32-list-paging": (21, "a symbol that is never bound"),
-    "34-table-builtin": (5, "own column descriptions"),
-    "35-table-crd": (9, "own column descriptions"),
-    "38-watch-list": (7, "own column descriptions"),
-    "41-delete-propagation": (16, "deployments are not served"),
+    "25-patch-strategic": (6, "deployments"),
+    "27-ssa-deployment": (1, "deployments"),
+    "35-table-crd": (9, "columns"),
     "45-crd-validation": (45, "order of causes"),
-    "64-rbac-forbidden": (47, "no managedFields in token requests"),
-    "67-pod-subresources": (24, "no OpenShift service CA, no proxy, resize and ephemeral containers"),
-    "68-apiservice-down": (8, "own column descriptions, status of local services"),
+    "67-pod-subresources": (24, "no proxy, resize and ephemeral containers"),
+    "69-quota-limitrange": (4, "quota"),
 }
 
 
-async def replayed(api: Running, name: str) -> Replay:
-    replay = Replay(api.client)
+async def replayed(api: Running, name: str, known: tuple[Known, ...]) -> Replay:
+    replay = Replay(api.client, Changes(api.server.cluster), known)
     async with asyncio.timeout(90):
         await replay.run(load(Path(REFERENCE) / "kubernetes", name))
     return replay
 
 
-@pytest.mark.parametrize("name", PASSING)
+@pytest.mark.parametrize("name", DIFFERENCES)
 async def test_scenario_is_answered_as_kubernetes_does(api: Running, name: str) -> None:
-    replay = await replayed(api, name)
-    assert not replay.mismatches, "\n".join(map(str, replay.mismatches[:5]))
+    replay = await replayed(api, name, (*DIFFERENCES[name], *ANYWHERE))
+    differing = unexpected(replay.mismatches, replay.known)
+    assert not differing, "\n".join(map(str, differing[:5]))
+    assert not outdated(replay.mismatches, DIFFERENCES[name])
 
 
-@pytest.mark.parametrize("name", PARTLY)
-async def test_known_part_of_a_scenario_stays_equal(api: Running, name: str) -> None:
-    replay = await replayed(api, name)
-    equal = replay.steps - len(replay.failed_steps)
-    least, reason = PARTLY[name]
+@pytest.mark.parametrize("name", UNFINISHED)
+async def test_known_part_of_an_unfinished_scenario_stays_equal(api: Running, name: str) -> None:
+    replay = await replayed(api, name, ANYWHERE)
+    differing = unexpected(replay.mismatches, ANYWHERE)
+    equal = replay.steps - len({mismatch.number for mismatch in differing})
+    least, reason = UNFINISHED[name]
     assert equal >= least, f"{equal} of {replay.steps} steps ({reason})\n" + "\n".join(
-        map(str, replay.mismatches[:5])
+        map(str, differing[:5])
     )

@@ -194,7 +194,7 @@ async def test_health_version_and_unknown_paths(api: Running) -> None:
     assert await call(api, "GET", "/readyz") == (200, "ok")
     _, verbose = await call(api, "GET", "/readyz?verbose")
     assert "readyz check passed" in verbose
-    assert (await call(api, "GET", "/version"))[1]["gitVersion"].startswith("v1.32")
+    assert (await call(api, "GET", "/version"))[1]["gitVersion"].startswith("v1.36")
     assert (await call(api, "GET", "/nope"))[0] == 404
 
 

@@ -11,10 +11,10 @@ import json
 import re
 from typing import Any
 
-import msgspec
 import yaml
 
 from edgevirt.engine.apiserver.errors import StatusError, bad_request, unsupported_media_type
+from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.protobuf import MEDIA_TYPE, read_protobuf
 from edgevirt.engine.apiserver.schema import protobuf_objects
@@ -22,8 +22,6 @@ from edgevirt.engine.apiserver.schema import protobuf_objects
 MAX_BYTES = 3 * 1024 * 1024
 ACCEPTED = ("application/json", "application/yaml", MEDIA_TYPE)
 
-_decode = msgspec.json.Decoder().decode
-_GO_TYPES = {list: "array", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
 _ENVELOPE = (
     'json: cannot unmarshal {got} into Go value of type struct {{ APIVersion string "json:\\"apiVersion,'
     'omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }}'
@@ -124,12 +122,11 @@ def read_object(body: bytes, content_type: str, kind: str) -> tuple[dict[str, An
     duplicates: list[str] = []
     if media == "application/json":
         try:
-            document = _decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            document = parse_json(body)
+        except ValueError as error:
             shown = body[:256].decode("utf-8", "replace") if body else "<empty>"
-            why = _json_fault(body, error)
             raise _unrecognized(
-                kind, f"couldn't get version/kind; json parse error: {why} ({shown})"
+                kind, f"couldn't get version/kind; json parse error: {error} ({shown})"
             ) from error
         if isinstance(document, dict) and _has_duplicates(body, document):
             duplicates = _duplicates(body)
@@ -148,7 +145,7 @@ def read_object(body: bytes, content_type: str, kind: str) -> tuple[dict[str, An
     else:
         raise unsupported_media_type(ACCEPTED)
     if not isinstance(document, dict):
-        why = _ENVELOPE.format(got=_GO_TYPES.get(type(document), "value"))
+        why = _ENVELOPE.format(got=go_type(document))
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why} ({body[:64].hex()})")
     return document, duplicates
 
@@ -157,19 +154,12 @@ def _unrecognized(kind: str, why: str) -> StatusError:
     return bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}")
 
 
-def _json_fault(body: bytes, error: Exception) -> str:
-    text = str(error)
-    if not body.strip() or "truncated" in text:
-        return "unexpected end of JSON input"
-    return text
-
-
 def read_patch(body: bytes) -> Any:
     """A JSON patch or merge patch document. Raises `StatusError` 400."""
     try:
-        return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_request(f"error decoding patch: {_json_fault(body, error)}") from error
+        return parse_json(body)
+    except ValueError as error:
+        raise bad_request(f"error decoding patch: {error}") from error
 
 
 def read_options(body: bytes, content_type: str, kind: str) -> dict[str, Any]:

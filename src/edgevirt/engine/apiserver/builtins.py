@@ -109,7 +109,7 @@ def _served(
         strategy=strategy,
         storage_prefix=storage_prefix(group, plural),
         short_names=_SHORT_NAMES.get(plural, ()),
-        categories=("all",) if plural in _ALL and group in _ALL_GROUPS else (),
+        categories=_categories(group, plural),
         verbs=verbs,
         subresources=subresources,
         columns=builtin_columns(group, plural),
@@ -120,7 +120,20 @@ def _served(
         upsert=upsert,
         name_faults=name_faults,
         review=review,
+        deprecated_warning=_DEPRECATED.get((group, plural), ""),
     )
+
+
+_DEPRECATED = {
+    ("", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
+_API_EXTENSIONS = ("apiextensions.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io")
+
+
+def _categories(group: str, plural: str) -> tuple[str, ...]:
+    if group in _API_EXTENSIONS:
+        return ("api-extensions",)
+    return ("all",) if plural in _ALL and group in _ALL_GROUPS else ()
 
 
 _REVIEWS = (

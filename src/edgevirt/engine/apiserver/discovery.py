@@ -255,12 +255,16 @@ def _entries_of(resource: ServedResource) -> list[Json]:
     return entries
 
 
+_HASHED_AS = {"CustomResourceDefinition": "v1beta1"}
+"""Kinds whose hash is that of an older version, in which Kubernetes goes on to store them."""
+
 _CUSTOM_VERBS = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
 
 
 def storage_version_hash(resource: ServedResource) -> str:
     """Tells clients whether two resources share their stored form: a short hash of what is stored."""
-    stored = f"{resource.group}/{resource.version}/{resource.kind}"
+    version = _HASHED_AS.get(resource.kind, resource.version)
+    stored = f"{resource.group}/{version}/{resource.kind}"
     return base64.b64encode(hashlib.sha256(stored.encode()).digest()[:8]).decode()
 
 

@@ -6,7 +6,6 @@ import datetime
 from typing import Any
 
 import msgspec
-import yaml
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -19,6 +18,7 @@ from edgevirt.engine.apiserver.options import is_true
 from edgevirt.engine.apiserver.read import Page, list_body
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.watch import Render
+from edgevirt.engine.apiserver.yaml_text import to_yaml
 
 
 class Answers:
@@ -122,9 +122,7 @@ def respond(
 ) -> web.Response:
     """The response for a JSON body, rewritten as YAML or indented if the client wants it."""
     if accepted.yaml:
-        data = yaml.dump(
-            decode_json(data), Dumper=yaml.CSafeDumper, sort_keys=True, allow_unicode=True, width=4096
-        ).encode()
+        data = to_yaml(decode_json(data))
     elif request.query_string and is_true(request.query.get("pretty")):
         data = msgspec.json.format(data, indent=2)
     headers: CIMultiDict[str] = CIMultiDict(_PLAIN_HEADERS)

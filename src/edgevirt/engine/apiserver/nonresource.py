@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from edgevirt.engine.apiserver.discovery import AGGREGATED, Discovery, Document
-from edgevirt.engine.apiserver.errors import method_not_allowed, no_such_path, not_acceptable
+from edgevirt.engine.apiserver.discovery import Discovery, Document
+from edgevirt.engine.apiserver.errors import StatusError, method_not_allowed, no_such_path
 from edgevirt.engine.apiserver.forms import respond
-from edgevirt.engine.apiserver.negotiation import negotiate
+from edgevirt.engine.apiserver.negotiation import AVAILABLE, negotiate
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.openapi import OpenApi, wants_protobuf
 
-KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "32"
+KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
 KUBERNETES_VERSION = f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0"
 
 Check = Callable[[], str]
@@ -168,7 +168,11 @@ def wants_aggregated(accept: str) -> bool:
             return False
         if parameters == _AGGREGATED_PARAMETERS | {k: v for k, v in parameters.items() if k == "q"}:
             return True
-    raise not_acceptable(("application/json", AGGREGATED))
+    raise StatusError(
+        406,
+        "NotAcceptable",
+        f"only the following media types are accepted: {', '.join(AVAILABLE)}",
+    )
 
 
 _AGGREGATED_PARAMETERS = {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryList"}

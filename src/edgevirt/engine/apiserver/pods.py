@@ -26,7 +26,10 @@ _POD_IMMUTABLE_TEXT = (
 
 
 class Pods(Plain):
-    """Pod: phase and QoS at creation, a spec that stays."""
+    """Pod: phase and QoS at creation, a spec that stays, one list of addresses."""
+
+    def complete(self, obj: Json) -> None:
+        _complete_addresses(obj.get("status") or {})
 
     def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
         spec = obj.get("spec") or {}
@@ -73,6 +76,15 @@ class Pods(Plain):
             "status.podIP": status.get("podIP") or "",
             "status.nominatedNodeName": status.get("nominatedNodeName") or "",
         }
+
+
+def _complete_addresses(status: Json) -> None:
+    """The single address and the first of the list are the same; the single one decides."""
+    address, addresses = status.get("podIP"), status.get("podIPs")
+    if address and (not addresses or addresses[0].get("ip") != address):
+        status["podIPs"] = [{"ip": address}]
+    elif addresses and not address and addresses[0].get("ip"):
+        status["podIP"] = addresses[0]["ip"]
 
 
 def _frozen(spec: Json) -> Json:

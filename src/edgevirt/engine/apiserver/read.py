@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.errors import (
@@ -15,7 +12,8 @@ from edgevirt.engine.apiserver.errors import (
     expired,
     too_large_resource_version,
 )
-from edgevirt.engine.apiserver.objects import decode_json, encode_json
+from edgevirt.engine.apiserver.json_syntax import parse_json
+from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.options import ListOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.selectors import Selector
@@ -97,9 +95,9 @@ def _write_token(key: str, revision: int) -> str:
 
 def _read_token(token: str, current: int) -> tuple[str, int]:
     try:
-        document: Any = decode_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        document: Any = parse_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         start, revision = document["start"], document["rv"]
-    except (binascii.Error, ValueError, msgspec.DecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise bad_request(f"invalid continue token: continue key is not valid: {error}") from error
     if not isinstance(start, str) or not isinstance(revision, int):
         raise bad_request("invalid continue token: continue key is not valid: incorrect encoded start key")

@@ -9,13 +9,12 @@ import base64
 import re
 from typing import Any
 
-import msgspec
-
 from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhooks
+from edgevirt.engine.apiserver.aggregation.availability import LOCAL
 from edgevirt.engine.apiserver.aggregation.validation import validate as validate_api_service
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
 from edgevirt.engine.apiserver.names import invalid_value
-from edgevirt.engine.apiserver.objects import decode_json
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import shown
 from edgevirt.engine.apiserver.schema.crd_rules import validate_crd
@@ -187,10 +186,13 @@ def _docker_faults(kind: str, data: Json) -> list[Cause]:
     key = _DOCKER_KEYS.get(kind, "")
     if key not in data:
         return []
+    fault = ""
     try:
-        document = decode_json(base64.b64decode(data[key]))
-        fault = "" if isinstance(document, dict) else "must be a JSON object"
-    except (ValueError, msgspec.DecodeError) as error:
+        document = parse_json(base64.b64decode(data[key]))
+        if not isinstance(document, dict | None):
+            fault = f"json: cannot unmarshal {go_type(document)} into Go value of type "
+            fault += "map[string]interface {}"
+    except ValueError as error:
         fault = str(error)
     return [invalid_value(f"data[{key}]", "<secret contents redacted>", fault)] if fault else []
 
@@ -359,6 +361,11 @@ class Roles(Plain):
 
 class ApiServices(WithStatus):
     """APIService: the name says version and group, and the rest must lead somewhere."""
+
+    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
+        super().prepare_for_create(obj, context)
+        if not (obj.get("spec") or {}).get("service"):
+            obj["status"] = {"conditions": [LOCAL.condition(context.now)]}
 
     def validate(self, obj: Json, old: Json | None) -> list[Cause]:
         return validate_api_service(obj)

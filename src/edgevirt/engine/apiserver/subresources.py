@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgevirt.api.authentication import TokenRequest
 from edgevirt.engine.apiserver.auth.labels import selects
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.delete import Deletes
@@ -17,9 +18,11 @@ from edgevirt.engine.apiserver.errors import (
     too_many_requests,
     unclassified,
 )
+from edgevirt.engine.apiserver.managedfields import ALWAYS_PRESENT, Manager, Scope, record_update
 from edgevirt.engine.apiserver.objects import decode_json, encode_json
 from edgevirt.engine.apiserver.options import DeleteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
+from edgevirt.engine.apiserver.schema.builtin import builtin_schema
 from edgevirt.engine.apiserver.schema.workload_columns import label_selector_text
 from edgevirt.engine.apiserver.write import Request, Writes
 
@@ -172,7 +175,19 @@ class Subresources:
         record = self._cluster.record(request.resource, request.namespace, request.name)
         body = await self._writes.admit(request, "CREATE", body)
         answer = await issuer.issue(self._cluster.object(request.resource, record), body)
+        answer["metadata"]["managedFields"] = self._token_owner(request, body, answer)
         return encode_json(answer)
+
+    def _token_owner(self, request: Request, sent: Json, answer: Json) -> list[Json]:
+        """Who asked for the token, as managedFields say it: what was sent and the lifetime."""
+        spec = {name: value for name, value in (sent.get("spec") or {}).items() if value}
+        spec["expirationSeconds"] = answer["spec"]["expirationSeconds"]
+        asked: Json = {"metadata": {}, "spec": spec}
+        manager = Manager(request.manager, "Update", answer["apiVersion"], "token")
+        node = builtin_schema(TokenRequest, "authentication.k8s.io", "v1", "TokenRequest").merge_node()
+        record_update(Scope(node, manager, self._cluster.now(), {}, ALWAYS_PRESENT), None, asked)
+        entries: list[Json] = asked["metadata"]["managedFields"]
+        return entries
 
     def scale(self, resource: ServedResource, obj: Json) -> Json:
         """The autoscaling/v1 Scale of an object."""

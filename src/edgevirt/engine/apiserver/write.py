@@ -97,7 +97,7 @@ class Writes:
                 f"({request.name})"
             )
         self._check_namespace(request, metadata)
-        for system in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        for system in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(system, None)
         metadata["uid"] = new_uid()
         metadata["creationTimestamp"] = cluster.now()

@@ -64,7 +64,7 @@ class Settings:
     lease_seconds: int = 40
     heartbeat_interval: float = 10.0
     status_interval: float = 300.0
-    version: str = "v1.32.0+edgevirt"
+    version: str = "v1.36.0+edgevirt"
 
     @property
     def pods_dir(self) -> Path:

@@ -7,13 +7,13 @@ to be lost. Semantic validation of a kind (names, immutability, cross-field rule
 
 from __future__ import annotations
 
-import binascii
 import functools
 from typing import Any
 
 import msgspec
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.json_syntax import base64_fault
 from edgevirt.engine.apiserver.schema import (
     ATOMIC,
     OPEN_MAP,
@@ -201,11 +201,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def _base64_error(value: str) -> str | None:
-    try:
-        binascii.a2b_base64(value.encode("utf-8", "surrogatepass"), strict_mode=True)
-    except binascii.Error as error:
-        return f"illegal base64 data: {str(error).lower()}"
-    return None
+    return base64_fault(value) or None
 
 
 _NO_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
