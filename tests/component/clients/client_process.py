@@ -142,8 +142,8 @@ class Kubectl(Client):
 
 
 def documents(*objects: Object) -> str:
-    """One YAML stream; JSON is YAML."""
-    return "\n---\n".join(map(json.dumps, objects))
+    """One stream, which kubectl takes for JSON since it begins with a brace."""
+    return "\n".join(map(json.dumps, objects))
 
 
 def columns(table: str) -> list[list[str]]:

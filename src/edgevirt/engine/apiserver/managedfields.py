@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgevirt.engine.apiserver import fieldset
+from edgevirt.engine.apiserver import fieldset, last_applied
 from edgevirt.engine.apiserver.errors import Cause, StatusError, apply_conflict, bad_request
 from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.schema import SchemaNode
@@ -168,7 +168,8 @@ def record_update(scope: Scope, old: dict[str, Any] | None, new: dict[str, Any])
     An empty list sent by the client, or one with only an empty entry, resets the ownership.
     """
     metadata = new.setdefault("metadata", {})
-    sent = metadata.get("managedFields")
+    # A subresource is no place to change ownership by hand.
+    sent = None if scope.manager.subresource else metadata.get("managedFields")
     if old is not None and sent is not None and _is_reset(sent):
         metadata.pop("managedFields", None)
         return
@@ -185,8 +186,7 @@ def record_update(scope: Scope, old: dict[str, Any] | None, new: dict[str, Any])
     touched = _owned(scope, fieldset.union(difference.added, difference.modified))
     removed = fieldset.without(difference.removed, scope.ignored)
     if not touched and not removed:
-        # A read-modify-write leaves ownership as it is.
-        write_back(metadata, entries, old)
+        _write_unchanged(metadata, entries, old, sent)
         return
     mine: Entry | None = None
     for entry in entries:
@@ -209,10 +209,12 @@ def _owned(scope: Scope, fields: Fields) -> Fields:
     return fieldset.without(kept, scope.ignored)
 
 
-def write_back(metadata: dict[str, Any], entries: list[Entry], old: dict[str, Any] | None) -> None:
-    """Keeps what is stored, byte for byte, where there is something stored."""
+def _write_unchanged(
+    metadata: dict[str, Any], entries: list[Entry], old: dict[str, Any] | None, sent: list[Any] | None
+) -> None:
+    """After a write that changes no field: the stored bytes stay, unless ownership itself was edited."""
     stored = ((old or {}).get("metadata") or {}).get("managedFields")
-    if stored:
+    if stored and (not sent or sent == stored or entries == read_entries({"managedFields": stored})):
         metadata["managedFields"] = stored
     else:
         write_entries(metadata, entries)
@@ -246,7 +248,7 @@ def apply(scope: Scope, live: dict[str, Any] | None, config: dict[str, Any], for
         (entry, overlap) for entry in others if (overlap := fieldset.intersection(entry.fields, changed))
     ]
     if conflicts and not force:
-        raise _conflict(conflicts)
+        _refuse(scope, base, conflicts)
     for entry, overlap in conflicts:
         entry.fields = fieldset.difference(entry.fields, overlap)
     for entry in others:
@@ -256,7 +258,19 @@ def apply(scope: Scope, live: dict[str, Any] | None, config: dict[str, Any], for
     result: dict[str, Any] = dict(drop_emptied(base, merged) if scope.present else merged)
     result["metadata"] = dict(merged.get("metadata") or {})
     write_entries(result["metadata"], [*others, mine])
+    if scope.manager.name == last_applied.KUBECTL:
+        last_applied.follow(result, config)
     return result
+
+
+def _refuse(scope: Scope, live: dict[str, Any], conflicts: list[tuple[Entry, Fields]]) -> None:
+    """Raise the conflict, less what kubectl has from its own client-side apply."""
+    if scope.manager.name == last_applied.KUBECTL:
+        own = last_applied.own_fields(scope.node, live)
+        rest = [(entry, fieldset.difference(overlap, own)) for entry, overlap in conflicts]
+        conflicts = [(entry, overlap) for entry, overlap in rest if overlap]
+    if conflicts:
+        raise _conflict(conflicts)
 
 
 def _prune(node: SchemaNode, merged: dict[str, Any], last: Fields, entries: list[Entry]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 @pytest.fixture
 def openapi(registry: Registry, widget: Json, strategy: Any) -> OpenApi:
     registry.replace("example.com", "widgets", served_resources(widget, strategy, "x/"))
-    return OpenApi(registry, "v1.32.0")
+    return OpenApi(registry, "v1.36.0")
 
 
 def read(body: bytes) -> Any:
@@ -236,7 +236,7 @@ def test_the_protobuf_document_says_what_the_json_says(openapi: OpenApi) -> None
     document = openapi.v2_protobuf()
     assert document.content_type == PROTOBUF
     found = parse("Document", document.body)
-    assert (found["swagger"], found["info"]) == ("2.0", {"title": "Kubernetes", "version": "v1.32.0"})
+    assert (found["swagger"], found["info"]) == ("2.0", {"title": "Kubernetes", "version": "v1.36.0"})
     assert list(found["paths"]["map"]) == list(expected["paths"])
     assert list(found["definitions"]["map"]) == list(expected["definitions"])
     for name, schema in expected["definitions"].items():
