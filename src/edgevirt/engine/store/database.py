@@ -32,6 +32,7 @@ from edgevirt.engine.store.errors import (
     StoreFull,
     StoreIncompatible,
     StoreLocked,
+    StoreUnreadable,
 )
 
 APPLICATION_ID = 0x45565354
@@ -71,8 +72,8 @@ class Limits:
 class Database:
     """The open file. Used by one thread at a time.
 
-    `suspect`: a commit failed and none has succeeded since. Opening raises `StoreLocked`, `StoreCorrupt` or
-    `StoreIncompatible`.
+    `suspect`: a commit failed and none has succeeded since. Opening raises `StoreLocked`, `StoreCorrupt`,
+    `StoreUnreadable` or `StoreIncompatible`.
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:
@@ -92,10 +93,13 @@ class Database:
         try:
             _create_file(self.path)
             connection = _connect(self.path)
-        except sqlite3.OperationalError as error:
-            raise StoreIncompatible(f"cannot open the store {self.path}: {error}") from error
+        except (OSError, sqlite3.OperationalError) as error:
+            raise StoreUnreadable(self.path, str(error)) from error
         try:
             _prepare(connection, self.path, self.limits)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            raise StoreUnreadable(self.path, str(error)) from error
         except sqlite3.DatabaseError as error:
             connection.close()
             raise StoreCorrupt(self.path, str(error)) from error
@@ -278,7 +282,6 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _configure(connection: sqlite3.Connection, limits: Limits) -> None:
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before the first access: no shared memory then
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {limits.wal_pages}")
@@ -287,6 +290,8 @@ def _configure(connection: sqlite3.Connection, limits: Limits) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, limits: Limits) -> None:
+    # Before the first access: then there is no shared memory for others to look into either.
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if not tables:
         connection.execute("PRAGMA page_size = 8192")

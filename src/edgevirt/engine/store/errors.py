@@ -56,6 +56,16 @@ class StoreCorrupt(StoreError):
         )
 
 
+class StoreUnreadable(StoreError):
+    """The file may be sound, but cannot be read or written now."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"the store {path} cannot be opened ({detail}); it was not changed. Check the disk under it, its "
+            "permissions and free space, and that no other program has the file open; then start again"
+        )
+
+
 class StoreLocked(StoreError):
     """Another process has the store open."""
 

@@ -90,7 +90,7 @@ class Store:
 
     @classmethod
     async def open(cls, path: Path, settings: StoreSettings | None = None) -> Store:
-        """Opens or creates the file. Raises `StoreLocked`, `StoreCorrupt` or `StoreIncompatible`."""
+        """Opens or creates the file. Raises a `StoreError` that says what to do."""
         chosen = settings or StoreSettings()
         database = await asyncio.get_running_loop().run_in_executor(None, Database, path, chosen.limits)
         return cls(database, chosen)
