@@ -134,7 +134,7 @@ class ApiServer:
         seams = cluster.seams
         seams.authenticator, seams.authorizer = parts.authenticator, parts.authorizer
         seams.token_issuer, seams.reviews = parts.tokens, dict(parts.reviews)
-        self._chain = admission.build(cluster, cluster.registry, parts.access, directory)
+        self._chain = admission.build(cluster, cluster.registry, parts.access, directory, parts.authorizer)
         seams.admission = self._chain
         if settings.front_proxy_certificate and settings.front_proxy_key:
             self._aggregator = aggregation.build(

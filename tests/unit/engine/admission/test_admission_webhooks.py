@@ -21,6 +21,7 @@ from edgevirt.engine.apiserver.admission.matching import (
 )
 from edgevirt.engine.apiserver.admission.webhooks import Webhooks
 from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.extension import AllowAll
 
 pytestmark = pytest.mark.unit
 
@@ -260,7 +261,7 @@ def webhooks(script: dict[str, Any], kind: str, *hooks: Json) -> tuple[Webhooks,
         {"metadata": {"name": "c"}, "webhooks": list(hooks)},
     )
     caller = FakeCaller(script)
-    made = Webhooks(reader, caller, lambda group, plural: ("v1",))
+    made = Webhooks(reader, caller, lambda group, plural: ("v1",), AllowAll())
     made.observe()
     return made, caller
 
@@ -362,7 +363,9 @@ async def test_match_conditions_decide_whether_to_ask(name: str, asked: int) -> 
         (["object.nope.deeper == 1"], "Ignore", False),
         (["object.nope.deeper == 1", "false"], "Fail", False),
         (["object.metadata.name"], "Fail", True),
-        (["authorizer.path('/x').check('get').allowed()"], "Fail", True),
+        (["authorizer.path('/x').check('get').allowed()"], "Fail", False),
+        (["authorizer.requestResource.check('create').allowed()"], "Fail", False),
+        (["authorizer.nope"], "Fail", True),
         (["oldObject == null && request.operation == 'CREATE'"], "Fail", False),
     ],
 )

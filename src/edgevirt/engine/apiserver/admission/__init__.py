@@ -17,22 +17,29 @@ from edgevirt.engine.apiserver.admission.webhooks import Webhooks
 from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory
 from edgevirt.engine.apiserver.aggregation.trust import TrustStore
 from edgevirt.engine.apiserver.auth.rbac import RoleBasedAccess
-from edgevirt.engine.apiserver.extension import ObjectReader
+from edgevirt.engine.apiserver.extension import Authorizer, ObjectReader
 from edgevirt.engine.apiserver.registry import Registry
 
 __all__ = ["Chain", "build", "validate_webhook_configuration"]
 
 
 def build(
-    reader: ObjectReader, registry: Registry, access: RoleBasedAccess, directory: ServiceDirectory
+    reader: ObjectReader,
+    registry: Registry,
+    access: RoleBasedAccess,
+    directory: ServiceDirectory,
+    authorizer: Authorizer | None = None,
 ) -> Chain:
-    """The chain, following `reader`. `directory` must observe the same reader. Close it when done."""
+    """The chain, following `reader`. `directory` must observe the same reader. Close it when done.
+
+    `authorizer` answers expressions that ask what a user may do; without one `access` does.
+    """
     caller = WebhookCaller(directory, TrustStore())
 
     def versions(group: str, plural: str) -> list[str]:
         return [found.version for found in registry.list() if (found.group, found.plural) == (group, plural)]
 
-    webhooks = Webhooks(reader, caller, versions)
+    webhooks = Webhooks(reader, caller, versions, authorizer or access)
     webhooks.observe()
     registry.on_change(webhooks.forget_matches)
     mutating = (

@@ -1,64 +1,86 @@
-"""matchConditions of webhooks: CEL expressions over object, oldObject and request.
+"""matchConditions: CEL expressions over object, oldObject, request and authorizer.
 
-All conditions must be true for the webhook to be called; one that is false skips it, and one that fails
-while none is false counts as a failed call (failurePolicy decides). `authorizer` is not offered: an
-expression that uses it does not compile, so a configuration with it is refused rather than misjudged.
-The CEL library is loaded with the first condition, because most installations never have one.
+All conditions must be true for a webhook or policy to apply; one that is false skips it, and one that fails
+while none is false counts as a failure (failurePolicy decides).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from cel_expr_python import cel
+from edgevirt.engine.apiserver.admission.expressions import NotCompiled, compiled, environment, variables
+from edgevirt.engine.apiserver.admission.failures import ConditionError
+from edgevirt.engine.apiserver.extension import Authorizer
+from edgevirt.engine.apiserver.request import AdmissionAttributes
+from edgevirt.engine.cel import Budget, BudgetExceeded, Environment, EvaluationError
+from edgevirt.engine.cel.types import BOOL
 
+Json = dict[str, Any]
 
-class ConditionError(Exception):
-    """An expression does not compile, or could not be evaluated."""
+CONDITIONS_BUDGET = 2_500_000
+"""What all match conditions of one webhook or policy may cost together, as in Kubernetes."""
 
 
 @cache
-def _environment() -> cel.Env:
-    from cel_expr_python import cel
-    from cel_expr_python.ext import ext_math, ext_optional, ext_strings
-
-    return cel.NewEnv(
-        variables={"object": cel.Type.DYN, "oldObject": cel.Type.DYN, "request": cel.Type.DYN},
-        extensions=[ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath()],
-    )
+def _webhook_environment() -> Environment:
+    return environment()
 
 
 class Condition:
-    """One compiled matchCondition. Raises ConditionError when it does not compile."""
+    """One compiled condition. Raises ConditionError when it does not compile."""
 
-    def __init__(self, name: str, expression: str) -> None:
+    def __init__(self, name: str, expression: str, within: Environment | None = None) -> None:
         self.name = name
         try:
-            self._compiled = _environment().compile(expression)
-        except RuntimeError as error:
-            text = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
-            raise ConditionError(text) from error
+            self._program = compiled(within or _webhook_environment(), expression, BOOL)
+        except NotCompiled as error:
+            raise ConditionError(str(error)) from error
 
-    def holds(self, variables: Mapping[str, Any]) -> bool:
+    def holds(self, values: Mapping[str, Any], budget: Budget) -> bool:
         """Raises ConditionError when evaluation fails or gives no boolean."""
         try:
-            value = self._compiled.eval(data=dict(variables)).plain_value()
-        except RuntimeError as error:
-            raise ConditionError(f"expression of matchCondition {self.name!r} failed: {error}") from error
+            value = self._program.evaluate(values, budget)
+        except (EvaluationError, BudgetExceeded) as error:
+            text = f"expression '{self._program.text}' resulted in error: {error}"
+            raise ConditionError(text) from error
         if not isinstance(value, bool):
             raise ConditionError(f"matchCondition {self.name!r} did not give a boolean: {value}")
         return value
 
 
-def matches(conditions: Sequence[Condition], variables: Mapping[str, Any]) -> bool:
+class Conditions:
+    """All conditions of one webhook or policy. Raises ConditionError when one does not compile."""
+
+    def __init__(self, documents: Sequence[Json], within: Environment | None = None) -> None:
+        self._conditions = tuple(
+            Condition(entry.get("name", ""), entry.get("expression", ""), within) for entry in documents
+        )
+
+    def hold(
+        self,
+        attributes: AdmissionAttributes,
+        request: Json,
+        authorizer: Authorizer,
+        document: Json | None,
+        old: Json | None,
+    ) -> bool:
+        """Whether all hold for one write. Raises ConditionError."""
+        return matches(self._conditions, variables(attributes, request, authorizer, document, old))
+
+    def hold_for(self, values: Mapping[str, Any]) -> bool:
+        """Whether all hold for variables that are given. Raises ConditionError."""
+        return matches(self._conditions, values)
+
+
+def matches(conditions: Sequence[Condition], values: Mapping[str, Any]) -> bool:
     """Whether every condition holds. A false one outweighs failures; else the first failure is raised."""
     failure: ConditionError | None = None
+    budget = Budget(CONDITIONS_BUDGET)
     for condition in conditions:
         try:
-            if not condition.holds(variables):
+            if not condition.holds(values, budget):
                 return False
         except ConditionError as error:
             failure = failure or error

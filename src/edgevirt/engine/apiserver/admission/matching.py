@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from edgevirt.engine.apiserver.admission.conditions import Condition, ConditionError
+from edgevirt.engine.apiserver.admission.failures import ConditionError
 from edgevirt.engine.apiserver.auth.labels import selects
+
+if TYPE_CHECKING:
+    from edgevirt.engine.apiserver.admission.conditions import Conditions
 
 Json = dict[str, Any]
 
@@ -97,7 +100,7 @@ class Webhook:
     fail_closed: bool
     namespace_selector: Mapping[str, Any]
     object_selector: Mapping[str, Any]
-    conditions: tuple[Condition, ...]
+    conditions: Conditions | None
     timeout: int
     side_effects: str
     reinvoke: bool
@@ -110,10 +113,13 @@ class Webhook:
 def compile_webhook(configuration: str, document: Mapping[str, Any]) -> Webhook:
     """A webhook as the dispatcher needs it; defaults are filled in should the document lack them."""
     broken = ""
-    conditions: list[Condition] = []
+    conditions: Conditions | None = None
     try:
-        for condition in document.get("matchConditions") or ():
-            conditions.append(Condition(condition.get("name", ""), condition.get("expression", "")))  # noqa: PERF401
+        if document.get("matchConditions"):
+            # Imported only where there are conditions: most webhooks have none.
+            from edgevirt.engine.apiserver.admission.conditions import Conditions
+
+            conditions = Conditions(document["matchConditions"])
     except ConditionError as error:
         broken = f"matchConditions do not compile: {error}"
     if "v1" not in (document.get("admissionReviewVersions") or ("v1",)):
@@ -128,7 +134,7 @@ def compile_webhook(configuration: str, document: Mapping[str, Any]) -> Webhook:
         fail_closed=document.get("failurePolicy") != "Ignore",
         namespace_selector=document.get("namespaceSelector") or {},
         object_selector=document.get("objectSelector") or {},
-        conditions=tuple(conditions),
+        conditions=conditions,
         timeout=document.get("timeoutSeconds") or 10,
         side_effects=document.get("sideEffects") or "Unknown",
         reinvoke=document.get("reinvocationPolicy") == "IfNeeded",

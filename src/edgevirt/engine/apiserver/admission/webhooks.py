@@ -18,11 +18,12 @@ import jsonpointer
 import msgspec
 
 from edgevirt.engine.apiserver import errors
-from edgevirt.engine.apiserver.admission import conditions, review
+from edgevirt.engine.apiserver.admission import review
 from edgevirt.engine.apiserver.admission.caller import CallFailed, WebhookCaller
+from edgevirt.engine.apiserver.admission.failures import ConditionError
 from edgevirt.engine.apiserver.admission.matching import Match, Target, WebhookTable, selected
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.extension import ObjectReader
+from edgevirt.engine.apiserver.extension import Authorizer, ObjectReader
 from edgevirt.engine.apiserver.request import AdmissionAttributes
 
 Json = dict[str, Any]
@@ -37,10 +38,12 @@ class Webhooks:
         reader: ObjectReader,
         caller: WebhookCaller,
         versions: Callable[[str, str], Sequence[str]],
+        authorizer: Authorizer,
         new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._reader = reader
         self._caller = caller
+        self._authorizer = authorizer
         self._new_uid = new_uid
         self.mutating = WebhookTable(versions)
         self.validating = WebhookTable(versions)
@@ -165,7 +168,7 @@ class Webhooks:
             raise errors.bad_request(f'admission webhook "{webhook.name}" does not support dry run')
         try:
             return await self._ask_or_fail(match, attributes, mutating)
-        except (CallFailed, conditions.ConditionError) as error:
+        except (CallFailed, ConditionError) as error:
             why = str(error)
         except review.InvalidAnswer as error:
             why = f"received invalid webhook response: {error}"
@@ -185,8 +188,9 @@ class Webhooks:
         old = review.in_version(attributes.old_object, group, match.version)
         uid = self._new_uid()
         request = review.request_document(attributes, uid, match.version, document, old)
-        variables = {"object": document, "oldObject": old, "request": request}
-        if webhook.conditions and not conditions.matches(webhook.conditions, variables):
+        if webhook.conditions and not webhook.conditions.hold(
+            attributes, request, self._authorizer, document, old
+        ):
             return None
         body = msgspec.json.encode(
             {"kind": "AdmissionReview", "apiVersion": review.API_VERSION, "request": request}

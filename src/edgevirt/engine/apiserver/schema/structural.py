@@ -112,8 +112,8 @@ class StructuralSchema:
 
     @functools.cached_property
     def _rules(self) -> cel.RuleTree | None:
-        # The CEL library is 19 MB of memory: a server none of whose definitions has rules does without.
-        if not _has_rules(self._schema):
+        # Imported only where there are rules: a server none of whose definitions has any does without.
+        if not has_rules(self._schema):
             return None
         from edgevirt.engine.apiserver.schema import cel
 
@@ -318,8 +318,8 @@ def _list_node(schema: Json) -> SchemaNode:
             return SchemaNode("atomic", elem=elem)
 
 
-def _has_rules(schema: Any) -> bool:
+def has_rules(schema: Any) -> bool:
     """Whether a rule stands anywhere in a schema."""
     if isinstance(schema, dict):
-        return "x-kubernetes-validations" in schema or any(_has_rules(below) for below in schema.values())
-    return isinstance(schema, list) and any(_has_rules(below) for below in schema)
+        return "x-kubernetes-validations" in schema or any(has_rules(below) for below in schema.values())
+    return isinstance(schema, list) and any(has_rules(below) for below in schema)

@@ -20,7 +20,7 @@ from edgevirt.engine.apiserver.schema import (
     unsupported,
     values,
 )
-from edgevirt.engine.apiserver.schema.structural import StructuralSchema
+from edgevirt.engine.apiserver.schema.structural import StructuralSchema, has_rules
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _UNSUPPORTED = (
@@ -46,12 +46,6 @@ _ONLY_DECLARING = (
     "x-kubernetes-validations",
 )
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
-_REASONS = (
-    "FieldValueRequired",
-    "FieldValueForbidden",
-    "FieldValueInvalid",
-    "FieldValueDuplicate",
-)
 _MAX_DEPTH = 200
 
 
@@ -64,6 +58,11 @@ def check_structural(schema: Json, path: str) -> list[Cause]:
         causes.append(invalid(child(path, "type"), schema["type"], "must be object at the root"))
     _check(schema, path, True, 0, causes)
     _check_root_metadata(schema, path, causes)
+    if not causes and has_rules(schema):
+        # Imported only where there are rules: most definitions have none.
+        from edgevirt.engine.apiserver.schema.cel_admission import check_rules
+
+        causes.extend(check_rules(schema, path))
     if not causes:
         _check_defaults(schema, path, causes)
     return causes
@@ -106,8 +105,6 @@ def _check(schema: Json, path: str, is_root: bool, depth: int, causes: list[Caus
     if isinstance(schema.get("not"), dict):
         place = child(path, "not")
         _check_constraint(schema["not"], schema, place, place, causes)
-    for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
-        _check_rule(rule, schema, f"{path}.x-kubernetes-validations[{index}]", causes)
     for name, below in (schema.get("properties") or {}).items():
         _check(below, f"{path}.properties[{name}]", False, depth + 1, causes)
     for name in ("items", "additionalProperties"):
@@ -292,30 +289,6 @@ def _check_constraint(constraint: Json, declared: Json, path: str, origin: str, 
             _check_constraint(below, declared, f"{path}.{name}[{index}]", origin, causes)
     if isinstance(constraint.get("not"), dict):
         _check_constraint(constraint["not"], declared, child(path, "not"), origin, causes)
-
-
-def _check_rule(rule: Json, schema: Json, path: str, causes: list[Cause]) -> None:
-    text = rule.get("rule") or ""
-    if not text.strip():
-        causes.append(required(child(path, "rule"), "rule is not specified"))
-        return
-    from edgevirt.engine.apiserver.schema import cel  # only where there are rules: it costs 19 MB
-
-    problem = cel.rule_error(rule, schema)
-    if problem:
-        causes.append(invalid(child(path, "rule"), text, problem))
-    message = rule.get("message")
-    if message is not None and not message.strip():
-        causes.append(invalid(child(path, "message"), message, "message must be non-empty if specified"))
-    elif message and "\n" in message.strip():
-        causes.append(invalid(child(path, "message"), message, "message must not contain line breaks"))
-    reason = rule.get("reason")
-    if reason and reason not in _REASONS:
-        causes.append(unsupported(child(path, "reason"), reason, _REASONS))
-    field_path = rule.get("fieldPath")
-    if field_path and not field_path.startswith((".", "[")):
-        text = "must be a path below the rule's value, such as .spec.name"
-        causes.append(invalid(child(path, "fieldPath"), field_path, text))
 
 
 # Defaults -----------------------------------------------------------------------------------------------
