@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from edgevirt.engine.apiserver import tables
@@ -15,10 +18,15 @@ from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.negotiation import JSON, Accepted, Form
 from edgevirt.engine.apiserver.objects import decode_json, encode_json
 from edgevirt.engine.apiserver.options import is_true
-from edgevirt.engine.apiserver.read import Page, list_body
+from edgevirt.engine.apiserver.read import Page, list_metadata, list_pieces
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.watch import Render
 from edgevirt.engine.apiserver.yaml_text import to_yaml
+
+Json = dict[str, Any]
+
+_PIECE_ENTRIES = 100
+"""Table rows made at a time: about a millisecond's work."""
 
 
 class Answers:
@@ -56,23 +64,48 @@ class Answers:
             tables.render(resource, [document], include, list_metadata=metadata, now=self._now())
         )
 
-    def page(
+    async def page(
         self, request: web.BaseRequest, accepted: Accepted, resource: ServedResource, page: Page
-    ) -> web.Response:
+    ) -> web.StreamResponse:
+        """A list, sent in pieces when it is long."""
         if accepted.form is Form.OBJECT:
-            return respond(request, list_body(self._cluster, resource, page), accepted)
-        metadata: dict[str, Any] = {"resourceVersion": str(page.revision)}
-        if page.token:
-            metadata["continue"] = page.token
-            if page.remaining:
-                metadata["remainingItemCount"] = page.remaining
-        objects = [self._cluster.object(resource, record) for record in page.records]
+            return await _send(request, list_pieces(self._cluster, resource, page), accepted)
+        metadata = list_metadata(resource, page)
+        if not page.token:
+            metadata.pop("continue", None)
         if accepted.form is Form.PARTIAL:
-            document = tables.partial_metadata_list(objects, metadata)
+            document = tables.partial_metadata_list((), metadata)
+            pieces = self._pieces(document, "items", resource, page, tables.partial_item)
         else:
-            include = tables.check_include(request.query.get("includeObject", ""))
-            document = tables.render(resource, objects, include, list_metadata=metadata, now=self._now())
-        return respond(request, encode_json(document), accepted)
+            include, now = tables.check_include(request.query.get("includeObject", "")), self._now()
+            document = tables.render(resource, (), include, list_metadata=metadata, now=now)
+            row = tables.row_function(resource, include, now)
+            pieces = self._pieces(document, "rows", resource, page, row)
+        return await _send(request, pieces, accepted)
+
+    def _pieces(
+        self,
+        document: Json,
+        field: str,
+        resource: ServedResource,
+        page: Page,
+        entry: Callable[[Json], Json],
+    ) -> Iterator[bytes]:
+        """`document` as JSON, with an entry for each record in its list `field`."""
+        if not page.records:
+            yield encode_json(document)
+            return
+        del document[field]
+        parts = [encode_json(document)[:-1], f',"{field}":['.encode()]
+        separator = b""
+        for number, record in enumerate(page.records, 1):
+            parts += (separator, encode_json(entry(self._cluster.object(resource, record))))
+            separator = b","
+            if number % _PIECE_ENTRIES == 0:
+                yield b"".join(parts)
+                parts = []
+        parts.append(b"]}")
+        yield b"".join(parts)
 
     def event_renderers(
         self, request: web.BaseRequest, accepted: Accepted, resource: ServedResource
@@ -134,6 +167,27 @@ def respond(
 
 
 _PLAIN_HEADERS = {"Cache-Control": "no-cache, private"}
+
+
+async def _send(request: web.BaseRequest, pieces: Iterator[bytes], accepted: Accepted) -> web.StreamResponse:
+    """One piece is an ordinary answer; of several each is made when the one before has been sent.
+
+    So a long list neither lies in memory as a whole nor keeps the loop from other requests.
+    """
+    first = next(pieces)
+    second = next(pieces, None)
+    if second is None:
+        return respond(request, first, accepted)
+    if accepted.yaml or request.version < HttpVersion11 or is_true(request.query.get("pretty")):
+        return respond(request, b"".join((first, second, *pieces)), accepted)
+    response = web.StreamResponse(headers={**_PLAIN_HEADERS, "Content-Type": accepted.content_type})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    for piece in chain((first, second), pieces):
+        await response.write(piece)
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response
 
 
 def refuse(request: web.BaseRequest, error: StatusError, warnings: list[str] | None = None) -> web.Response:

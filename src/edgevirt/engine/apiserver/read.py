@@ -1,8 +1,9 @@
-"""Getting and listing: bytes from memory, joined, without decoding unless a table or selector needs it."""
+"""Listing: bytes from memory, joined, without decoding unless a table or selector needs it."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from edgevirt.engine.apiserver.errors import (
     too_large_resource_version,
 )
 from edgevirt.engine.apiserver.json_syntax import parse_json
-from edgevirt.engine.apiserver.objects import encode_json
+from edgevirt.engine.apiserver.objects import as_version, encode_json
 from edgevirt.engine.apiserver.options import ListOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.selectors import Selector
@@ -122,8 +123,12 @@ def _expired_list(options: ListOptions, after: str, current: int) -> Exception:
     return error
 
 
-def list_body(cluster: Cluster, resource: ServedResource, page: Page) -> bytes:
-    """The list as JSON, joined from the stored bytes."""
+PIECE_BYTES = 128 * 1024
+"""How much of a list is put together at a time; other requests get their turn in between."""
+
+
+def list_metadata(resource: ServedResource, page: Page) -> dict[str, Any]:
+    """What a list says of itself."""
     metadata: dict[str, Any] = {"resourceVersion": str(page.revision)}
     if page.token:
         metadata["continue"] = page.token
@@ -131,18 +136,37 @@ def list_body(cluster: Cluster, resource: ServedResource, page: Page) -> bytes:
             metadata["remainingItemCount"] = page.remaining
     elif resource.custom:
         metadata["continue"] = ""
-    head = encode_json({"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": metadata})
-    return b"".join((head[:-1], b',"items":[', b",".join(items(cluster, resource, page.records)), b"]}"))
+    return metadata
 
 
-def items(cluster: Cluster, resource: ServedResource, records: list[Record]) -> list[bytes]:
+def list_pieces(cluster: Cluster, resource: ServedResource, page: Page) -> Iterator[bytes]:
+    """The list as JSON, joined from the stored bytes, in pieces of about `PIECE_BYTES`."""
+    head = {
+        "kind": resource.list_kind,
+        "apiVersion": resource.api_version,
+        "metadata": list_metadata(resource, page),
+    }
+    parts = [encode_json(head)[:-1], b',"items":[']
+    size, separator = 0, b""
+    for item in items(cluster, resource, page.records):
+        parts += (separator, item)
+        separator = b","
+        size += len(item)
+        if size >= PIECE_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    parts.append(b"]}")
+    yield b"".join(parts)
+
+
+def items(cluster: Cluster, resource: ServedResource, records: list[Record]) -> Iterator[bytes]:
     """Each record as a list item: built-in kinds without their type, custom ones with it."""
     prefix = cluster.prefix(resource)
     if resource.custom:
-        return [cluster.data(resource, record) for record in records]
+        return (as_version(record.data, prefix) for record in records)
     skip = len(prefix)
-    return [
+    return (
         b"{"
-        + (record.data[skip:] if record.data.startswith(prefix) else cluster.data(resource, record)[skip:])
+        + (record.data[skip:] if record.data.startswith(prefix) else as_version(record.data, prefix)[skip:])
         for record in records
-    ]
+    )

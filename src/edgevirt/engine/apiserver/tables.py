@@ -50,15 +50,8 @@ def render(
     list or, for a single object, its resourceVersion. `now` is an aware time; ages are relative to it.
     Objects are not changed but may be part of the result.
     """
-    columns = columns_of(resource)
-    cells = [_cell_function(column) for column in columns]
-    rows = [
-        {
-            "cells": [_resolved(cell(obj), now) for cell in cells],
-            "object": _row_object(obj, resource, include_object),
-        }
-        for obj in objects
-    ]
+    row = row_function(resource, include_object, now)
+    rows = [row(obj) for obj in objects]
     return {
         "kind": "Table",
         "apiVersion": META_VERSION,
@@ -66,6 +59,21 @@ def render(
         "columnDefinitions": column_definitions(resource),
         "rows": rows or _no_rows(resource),
     }
+
+
+def row_function(
+    resource: ServedResource, include_object: str, now: datetime.datetime
+) -> Callable[[Json], Json]:
+    """What makes the Table's row of an object; arguments as of `render`."""
+    cells = [_cell_function(column) for column in columns_of(resource)]
+
+    def row(obj: Json) -> Json:
+        return {
+            "cells": [_resolved(cell(obj), now) for cell in cells],
+            "object": _row_object(obj, resource, include_object),
+        }
+
+    return row
 
 
 def _no_rows(resource: ServedResource) -> list[Json] | None:
@@ -106,8 +114,13 @@ def partial_metadata_list(objects: Iterable[Json], list_metadata: Json) -> Json:
         "kind": "PartialObjectMetadataList",
         "apiVersion": META_VERSION,
         "metadata": list_metadata,
-        "items": [{"metadata": obj.get("metadata") or {}} for obj in objects],
+        "items": [partial_item(obj) for obj in objects],
     }
+
+
+def partial_item(obj: Json) -> Json:
+    """An item of a PartialObjectMetadataList, sharing the object's metadata."""
+    return {"metadata": obj.get("metadata") or {}}
 
 
 def _row_object(obj: Json, resource: ServedResource, include_object: str) -> Json | None:
