@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from busybox_pod import IMAGE, SERVER, pod
 from client_process import Client, Kubectl
 
 import client_programs
 from busybox_image import busybox_image
 from live_instance import Instance
 from live_traces import traces
-
-IMAGE = "localhost/busybox"
 
 
 @pytest.fixture(scope="session")
@@ -81,6 +80,14 @@ def kubectl(request: pytest.FixtureRequest, instance: Instance, homes: Path, nam
     version: str = request.param
     home = homes / f"kubectl-{version}"
     return Kubectl(client_programs.kubectl(version), environment(instance, home), namespace)
+
+
+@pytest.fixture
+def web(kubectl: Kubectl) -> Kubectl:
+    """kubectl in a namespace with a pod `web` that serves a page at 8080 and is Ready."""
+    kubectl.create(pod("web", "sh", "-c", SERVER))
+    kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
+    return kubectl
 
 
 @pytest.fixture
