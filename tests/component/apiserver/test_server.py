@@ -235,3 +235,17 @@ async def test_leases_stay_in_memory_but_are_served_and_watched(api: Running) ->
     assert (status, renewed["spec"]["renewTime"]) == (200, "2026-01-01T00:00:00.000000Z")
     assert int(renewed["metadata"]["resourceVersion"]) > int(lease["metadata"]["resourceVersion"])
     assert api.server.cluster.store._database._connection.total_changes == written
+
+
+async def test_each_table_watch_is_told_the_columns_once(api: Running) -> None:
+    # Watchers share rendered events; what only the first event of a stream has must not be shared.
+    first = await make(api, "a")
+    accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    url = f"{MAPS}?watch=1&resourceVersion={first['metadata']['resourceVersion']}"
+    async with api.client.get(url, headers=accept) as one, api.client.get(url, headers=accept) as two:
+        for name in ("b", "c"):
+            await make(api, name)
+            for stream in (one, two):
+                table = json.loads(await asyncio.wait_for(stream.content.readline(), 10))["object"]
+                assert table["rows"][0]["cells"][0] == name
+                assert (table["columnDefinitions"] is not None) == (name == "b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import functools
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
@@ -114,36 +115,60 @@ class Answers:
         if accepted.form is Form.OBJECT:
             return None, None
         if accepted.form is Form.PARTIAL:
-
-            def partial(data: bytes) -> bytes:
-                return encode_json(tables.partial_metadata(decode_json(data)))
-
-            return partial, partial
+            return _partial, _partial
         include = tables.check_include(request.query.get("includeObject", ""))
         first = True
 
         def table(data: bytes) -> bytes:
             nonlocal first
-            document = decode_json(data)
-            metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
-            rendered = tables.render(resource, [document], include, list_metadata=metadata, now=self._now())
-            if not first:
-                # Columns are told once per stream.
-                rendered["columnDefinitions"] = None
-            first = False
-            return encode_json(rendered)
+            columns, first = first, False  # columns are told once per stream
+            return _table(resource, data, include, columns, self._second())
 
         def bookmark(data: bytes) -> bytes:
-            document = decode_json(data)
-            metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
-            rendered = tables.render(
-                resource, [document], "Metadata", list_metadata=metadata, now=self._now()
-            )
-            if not first:
-                rendered["columnDefinitions"] = None
-            return encode_json(rendered)
+            return _table(resource, data, "Metadata", first, self._second())
 
         return table, bookmark
+
+    def _second(self) -> datetime.datetime:
+        """Ages are told in seconds: within one, all watchers of an object see the same."""
+        return self._now().replace(microsecond=0)
+
+
+_SHARED = 64
+"""Rendered events kept: watchers in the same form take them one after the other, a batch at a time."""
+_SHARED_BYTES = 64 * 1024
+
+
+def _partial(data: bytes) -> bytes:
+    """An object's metadata as an event shows it."""
+    return (_shared_partial if len(data) <= _SHARED_BYTES else _render_partial)(data)
+
+
+def _render_partial(data: bytes) -> bytes:
+    return encode_json(tables.partial_metadata(decode_json(data)))
+
+
+def _table(
+    resource: ServedResource, data: bytes, include: str, columns: bool, now: datetime.datetime
+) -> bytes:
+    """A table of one object as an event shows it, with or without the columns' definitions."""
+    render = _shared_table if len(data) <= _SHARED_BYTES else _render_table
+    return render(resource, data, include, columns, now)
+
+
+def _render_table(
+    resource: ServedResource, data: bytes, include: str, columns: bool, now: datetime.datetime
+) -> bytes:
+    document = decode_json(data)
+    metadata = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
+    rendered = tables.render(resource, [document], include, list_metadata=metadata, now=now)
+    if not columns:
+        rendered["columnDefinitions"] = None
+    return encode_json(rendered)
+
+
+_shared_partial = functools.lru_cache(_SHARED)(_render_partial)
+_shared_table = functools.lru_cache(_SHARED)(_render_table)
 
 
 def respond(

@@ -20,13 +20,13 @@ from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.options import ListOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.selectors import Selector
+from edgevirt.engine.apiserver.stream import Stream
 from edgevirt.engine.store.errors import Compacted
 from edgevirt.engine.store.records import Event, EventType, Record
 from edgevirt.engine.store.subscription import Subscription
 
 BATCH = 64
 BOOKMARK_SECONDS = 60.0
-WRITE_SECONDS = 60.0
 _SHORTEST_SECONDS = 1800
 INITIAL_END = "k8s.io/initial-events-end"
 
@@ -84,14 +84,13 @@ class Watch:
                 request, expired(f"too old resource version: {start} ({error.oldest})")
             )
         try:
-            response = _stream()
-            await response.prepare(request)
+            stream = await Stream.begin(request)
             if initial is not None:
-                await self._send_initial(response, initial, revision)
-            await self._follow(response, subscription, start)
+                await self._send_initial(stream, initial, revision)
+            await self._follow(stream, subscription, start)
         finally:
             subscription.close()
-        return response
+        return stream.response
 
     def _initial_records(self, options: ListOptions) -> list[Record] | None:
         """The objects to begin with, or None to begin with what happens after the revision given."""
@@ -106,52 +105,51 @@ class Watch:
         resource, selector = self._resource, self._selector
         return [record for record in collection.scan(self._prefix) if selector.matches(record, resource)]
 
-    async def _send_initial(self, response: web.StreamResponse, records: list[Record], revision: int) -> None:
+    async def _send_initial(self, stream: Stream, records: list[Record], revision: int) -> None:
         head = _HEADS[EventType.ADDED]
         for begin in range(0, len(records), BATCH):
             parts: list[bytes] = []
             for record in records[begin : begin + BATCH]:
                 parts += (head, self._form(self._cluster.data(self._resource, record)), _TAIL)
-            await _write(response, b"".join(parts))
+            await stream.write(*parts)
+            await asyncio.sleep(0)  # a long list does not keep others waiting
         if self._options.send_initial_events and self._options.bookmarks:
-            await _write(response, self._bookmark(revision, initial_end=True))
+            await stream.write(self._bookmark(revision, initial_end=True))
 
     def _form(self, data: bytes) -> bytes:
         return data if self._render is None else self._render(data)
 
-    async def _follow(self, response: web.StreamResponse, subscription: Subscription, start: int) -> None:
-        loop = asyncio.get_running_loop()
+    async def _follow(self, stream: Stream, subscription: Subscription, start: int) -> None:
         seconds = self._options.timeout_seconds
         if seconds is None or seconds <= 0:
             # Spread over time, so that not all watches of a client end together.
             seconds = _SHORTEST_SECONDS + random.randrange(_SHORTEST_SECONDS)
-        end = loop.time() + seconds
-        bookmark_at = loop.time() + BOOKMARK_SECONDS if self._options.bookmarks else end
-        sent = start
-        while not subscription.ended:
-            if loop.time() >= end:
-                return
+        alarm = _Alarm(subscription, seconds, self._options.bookmarks)
+        try:
+            await self._send_events(stream, subscription, start, alarm)
+        finally:
+            alarm.close()
+
+    async def _send_events(
+        self, stream: Stream, subscription: Subscription, sent: int, alarm: _Alarm
+    ) -> None:
+        while not (subscription.ended or alarm.ended):
             events = subscription.take(BATCH)
             if events:
                 parts: list[bytes] = []
                 for event in events:
                     self._append(parts, event)
                 if parts:
-                    await _write(response, b"".join(parts))
+                    await stream.write(*parts)
                 sent = events[-1].revision
-                continue
-            try:
-                async with asyncio.timeout_at(min(end, bookmark_at)):
-                    await subscription.wait()
-            except TimeoutError:
-                if loop.time() >= end:
-                    return
-                if not subscription.idle:
-                    continue  # an event came together with the timeout: it goes first
+                if len(events) == BATCH:
+                    await asyncio.sleep(0)  # more wait here, but others wait, too
+            elif alarm.rings:
                 # Everything published so far was sent or did not concern this watcher.
-                seen = max(sent, self._cluster.store.revision)
-                await _write(response, self._bookmark(seen))
-                bookmark_at = loop.time() + BOOKMARK_SECONDS
+                await stream.write(self._bookmark(max(sent, self._cluster.store.revision)))
+                alarm.set()
+            else:
+                await subscription.wait()
 
     def _append(self, parts: list[bytes], event: Event) -> None:
         type_, record = event.type, event.record
@@ -197,26 +195,34 @@ def _with_revision(data: bytes, old: int, new: int) -> bytes:
     return data.replace(f'"resourceVersion":"{old}"'.encode(), f'"resourceVersion":"{new}"'.encode(), 1)
 
 
-def _stream() -> web.StreamResponse:
-    response = web.StreamResponse(
-        headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
-    )
-    response.enable_chunked_encoding()
-    return response
-
-
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    """Raises `ConnectionError` if the client does not read."""
-    try:
-        async with asyncio.timeout(WRITE_SECONDS):
-            await response.write(data)
-    except TimeoutError as error:
-        raise ConnectionResetError("the watcher does not read") from error
-
-
 async def _expired_stream(request: web.BaseRequest, error: StatusError) -> web.StreamResponse:
     """A 410 is an event of a stream that starts normally, as clients expect it."""
-    response = _stream()
-    await response.prepare(request)
-    await _write(response, b'{"type":"ERROR","object":' + encode_json(error.to_status()) + _TAIL)
-    return response
+    stream = await Stream.begin(request)
+    await stream.write(b'{"type":"ERROR","object":', encode_json(error.to_status()), _TAIL)
+    return stream.response
+
+
+class _Alarm:
+    """Wakes a watch when its bookmark or its end is due: one timer, however many events come."""
+
+    def __init__(self, subscription: Subscription, seconds: float, bookmarks: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._subscription = subscription
+        self._end = self._loop.time() + seconds
+        self._bookmarks = bookmarks
+        self.rings = False
+        self.ended = False
+        self.set()
+
+    def set(self) -> None:
+        """For what is due next."""
+        self.rings = False
+        at = min(self._end, self._loop.time() + BOOKMARK_SECONDS) if self._bookmarks else self._end
+        self._timer = self._loop.call_at(at, self._ring, at == self._end)
+
+    def _ring(self, ended: bool) -> None:
+        self.rings, self.ended = True, ended
+        self._subscription.wake()
+
+    def close(self) -> None:
+        self._timer.cancel()

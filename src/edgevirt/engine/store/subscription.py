@@ -66,17 +66,13 @@ class Subscription:
         if len(self._queue) > self._max_events or self._bytes > self._max_bytes:
             self.overrun = True
             self._queue.clear()
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Makes a `wait` under way return."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    @property
-    def idle(self) -> bool:
-        """No event waits to be taken."""
-        return not self._queue
 
     @property
     def ended(self) -> bool:
@@ -96,7 +92,7 @@ class Subscription:
         return batch
 
     async def wait(self) -> None:
-        """Returns when an event waits or the subscription has ended."""
+        """Returns when an event waits, the subscription has ended, or at `wake`."""
         if self._queue or self.ended:
             return
         self._waiter = asyncio.get_running_loop().create_future()
@@ -110,4 +106,4 @@ class Subscription:
         if not self._closed:
             self._closed = True
             self._close(self)
-            self._wake()
+            self.wake()
