@@ -29,6 +29,23 @@ _PORT = click.IntRange(1, 65535)
 @click.option("--pod-subnet", help="IPv4 network of pods and guests [default: 10.244.0.0/24].")
 @click.option("--bridge", help="Bridge the pods are connected to [default: edgevirt0].")
 @click.option("--cgroup", help="Parent control group of the pods [default: edgevirt].")
+@click.option(
+    "--audit-policy",
+    metavar="LEVEL|FILE",
+    help="Log requests: Metadata, Request, RequestResponse or a policy file [default: '', no log].",
+)
+@click.option(
+    "--audit-log-maxsize",
+    type=click.IntRange(1, 10_000),
+    metavar="MIB",
+    help="Size of one audit log file [default: 100].",
+)
+@click.option(
+    "--audit-log-maxbackup",
+    type=click.IntRange(1, 1_000),
+    metavar="COUNT",
+    help="Older audit log files to keep [default: 5].",
+)
 @output_option
 def up_command(output: str, **options: str | int | None) -> None:
     """Start edgevirt on this machine.

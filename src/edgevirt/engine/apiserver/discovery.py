@@ -171,6 +171,10 @@ class Discovery:
     def _resources(self, group: str, version: str) -> list[ServedResource]:
         return [r for r in self._registry.list() if r.group == group and r.version == version]
 
+    def group_versions(self) -> dict[str, tuple[str, ...]]:
+        """Groups and their versions, in order of priority."""
+        return self._versions()
+
     def _versions(self) -> dict[str, tuple[str, ...]]:
         """Groups in order of priority, each with its versions, the preferred one first."""
         priorities: dict[str, int] = {}

@@ -10,6 +10,8 @@ from aiohttp import web
 from edgevirt.engine.apiserver.discovery import Discovery, Document
 from edgevirt.engine.apiserver.errors import StatusError, method_not_allowed, no_such_path
 from edgevirt.engine.apiserver.forms import respond
+from edgevirt.engine.apiserver.health import KINDS, Health
+from edgevirt.engine.apiserver.metrics import CONTENT_TYPE as METRICS_TYPE
 from edgevirt.engine.apiserver.negotiation import AVAILABLE, negotiate
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.openapi import OpenApi, wants_protobuf
@@ -17,23 +19,25 @@ from edgevirt.engine.apiserver.openapi import OpenApi, wants_protobuf
 KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
 KUBERNETES_VERSION = f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0"
 
-Check = Callable[[], str]
-"""A health check: "" when healthy, else what is wrong."""
-
-_HEALTH = ("healthz", "livez", "readyz")
-
 
 class NonResource:
     """Answers from memory; `checks` are the named parts of /readyz and /healthz."""
 
     def __init__(
-        self, discovery: Discovery, openapi: OpenApi, address: str, build: str, checks: dict[str, Check]
+        self,
+        discovery: Discovery,
+        openapi: OpenApi,
+        address: str,
+        build: str,
+        health: Health,
+        metrics: Callable[[], str],
     ) -> None:
         """`address` is host:port as clients reach this server, `build` this program's own version."""
         self._discovery = discovery
         self._openapi = openapi
         self._address = address
-        self._checks = checks
+        self._health = health
+        self._metrics = metrics
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
         self._version = encode_json(
             {
@@ -59,8 +63,12 @@ class NonResource:
                 return respond(raw, encode_json({"paths": self._paths()}))
             case ["version"]:
                 return respond(raw, self._version, negotiate(raw.headers.get("Accept", "")))
-            case [("healthz" | "livez" | "readyz") as kind, *rest] if len(rest) <= 1:
-                return self._health(raw, kind, rest[0] if rest else "")
+            case [("healthz" | "livez" | "readyz") as kind, *rest]:
+                return self._health.answer(raw, kind, "/".join(rest))
+            case ["metrics"]:
+                return web.Response(
+                    text=self._metrics(), headers={"Content-Type": f"{METRICS_TYPE}; charset=utf-8"}
+                )
             case ["openapi", *rest]:
                 return self._serve_openapi(raw, rest)
             case ["api" | "apis", *_]:
@@ -70,33 +78,16 @@ class NonResource:
     @staticmethod
     def _known(path: str) -> bool:
         first = path.strip("/").partition("/")[0]
-        return first in (*_HEALTH, "version", "openapi", "api", "apis", "")
+        return first in (*KINDS, "version", "openapi", "api", "apis", "metrics", "")
 
     def _paths(self) -> list[str]:
-        return sorted(
-            ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
-        )
-
-    def _health(self, raw: web.BaseRequest, kind: str, only: str) -> web.Response:
-        checks = {"ping": _fine} if kind == "livez" else {"ping": _fine, **self._checks}
-        if only:
-            if only not in checks:
-                raise no_such_path()
-            checks = {only: checks[only]}
-        excluded = set(raw.query.getall("exclude", []))
-        faults = {name: check() for name, check in checks.items() if name not in excluded}
-        failed = any(faults.values())
-        if not failed and "verbose" not in raw.query:
-            return web.Response(text="ok", content_type="text/plain", charset="utf-8", headers=_NO_CACHE)
-        lines = [f"[-]{name} failed: {fault}" if fault else f"[+]{name} ok" for name, fault in faults.items()]
-        lines.append(f"{kind} check {'failed' if failed else 'passed'}")
-        return web.Response(
-            status=500 if failed else 200,
-            text="\n".join(lines) + "\n",
-            content_type="text/plain",
-            charset="utf-8",
-            headers=_NO_CACHE,
-        )
+        """What a browser would find, as `kubectl get --raw /` shows it."""
+        paths = ["/api", "/apis", "/metrics", "/openapi/v2", "/openapi/v3", "/version"]
+        for group, versions in self._discovery.group_versions().items():
+            if group:
+                paths.append(f"/apis/{group}")
+            paths += [f"/apis/{group}/{version}" if group else f"/api/{version}" for version in versions]
+        return sorted((*paths, *self._health.paths()))
 
     def _serve_discovery(self, raw: web.BaseRequest, parts: list[str]) -> web.Response:
         discovery = self._discovery
@@ -134,13 +125,6 @@ class NonResource:
                 if document is not None:
                     return _send(raw, document)
         raise no_such_path()
-
-
-_NO_CACHE = {"Cache-Control": "no-cache, private", "X-Content-Type-Options": "nosniff"}
-
-
-def _fine() -> str:
-    return ""
 
 
 def _send(raw: web.BaseRequest, document: Document) -> web.Response:

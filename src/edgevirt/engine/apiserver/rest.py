@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -13,7 +14,6 @@ from edgevirt.engine.apiserver import strategic
 from edgevirt.engine.apiserver.auth.impersonation import impersonate
 from edgevirt.engine.apiserver.auth.refusal import refusal
 from edgevirt.engine.apiserver.body import (
-    MAX_BYTES,
     media_type,
     parse_yaml,
     read_object,
@@ -31,7 +31,6 @@ from edgevirt.engine.apiserver.errors import (
     invalid,
     method_not_allowed,
     no_such_path,
-    request_entity_too_large,
     unclassified,
     unsupported_patch_type,
 )
@@ -60,8 +59,10 @@ from edgevirt.engine.apiserver.path import ResourcePath, parse_path, verb_of
 from edgevirt.engine.apiserver.read import Page, list_records
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import Attributes, UserInfo
+from edgevirt.engine.apiserver.request_body import read_body
 from edgevirt.engine.apiserver.selectors import parse as parse_selector
 from edgevirt.engine.apiserver.subresources import Subresources
+from edgevirt.engine.apiserver.trail import trail_of
 from edgevirt.engine.apiserver.watch import Watch
 from edgevirt.engine.apiserver.write import Request, Writes
 
@@ -71,7 +72,6 @@ Json = dict[str, Any]
 
 _CONNECT = frozenset({"exec", "attach", "portforward"})
 _POST_ONLY = frozenset({"binding", "eviction", "token"})
-_BODY_SECONDS = 60.0
 
 
 class Rest:
@@ -129,6 +129,7 @@ class Rest:
         proxy = self._cluster.seams.aggregator.route(path.group, path.version)
         if proxy is not None:
             # Aggregation only uses what the base class of requests offers.
+            trail_of(raw).found()
             return await proxy(cast(web.Request, raw), user)
         resource = self._cluster.registry.lookup(path.group, path.version, path.plural)
         if resource is None:
@@ -140,20 +141,12 @@ class Rest:
     def _authorise(self, raw: web.BaseRequest, attributes: Attributes) -> UserInfo:
         """The user to go on with, impersonation considered. Raises `StatusError` 403."""
         authorizer = self._cluster.seams.authorizer
+        caller = attributes.user
         user = impersonate(raw.headers, attributes, authorizer)
         if user is not attributes.user:
-            attributes = Attributes(
-                user,
-                attributes.verb,
-                attributes.group,
-                attributes.version,
-                attributes.resource,
-                attributes.subresource,
-                attributes.namespace,
-                attributes.name,
-                attributes.path,
-            )
+            attributes = dataclasses.replace(attributes, user=user)
         decision = authorizer.authorize(attributes)
+        trail_of(raw).authorized(caller, attributes, decision)
         if not decision.allowed:
             raise refusal(attributes, decision)
         return user
@@ -163,8 +156,11 @@ class Rest:
         if parts[0] == "apis" and len(parts) == 3:
             proxy = self._cluster.seams.aggregator.route(parts[1], parts[2])
             if proxy is not None:
+                trail_of(raw).found()
                 return await proxy(cast(web.Request, raw), user)
-        return self._nonresource.serve(raw, path)
+        answer = self._nonresource.serve(raw, path)
+        trail_of(raw).found()
+        return answer
 
     async def _serve_resource(
         self,
@@ -183,6 +179,7 @@ class Rest:
             raise no_such_path()
         if path.rest:
             raise no_such_path()
+        trail_of(raw).found()
         if raw.method == "HEAD" or raw.method not in _METHODS:
             raise method_not_allowed()
         request = Request(
@@ -446,35 +443,6 @@ _SUBRESOURCE_KINDS = {
     "token": "TokenRequest",
     "finalize": "Namespace",
 }
-
-
-async def read_body(raw: web.BaseRequest) -> bytes:
-    """The whole body. Raises `StatusError` 413 beyond the limit and 408 for a client that stalls."""
-    if not raw.body_exists:
-        return b""
-    length = raw.content_length
-    if length is not None and length > MAX_BYTES:
-        raise request_entity_too_large(MAX_BYTES)
-    if raw.content.is_eof():
-        # The usual case: a small body came with its head.
-        body = raw.content.read_nowait()
-        if len(body) > MAX_BYTES:
-            raise request_entity_too_large(MAX_BYTES)
-        return body
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            while chunk := await raw.content.readany():
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise request_entity_too_large(MAX_BYTES)
-                chunks.append(chunk)
-    except TimeoutError:
-        raise StatusError(408, "Timeout", "the request body did not arrive in time") from None
-    except web.RequestPayloadError as error:
-        raise bad_request(f"the request body cannot be read: {error}") from error
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _manager_of(user_agent: str) -> str:

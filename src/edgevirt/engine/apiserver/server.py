@@ -7,9 +7,10 @@ import importlib.metadata
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -23,8 +24,11 @@ from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.discovery import Discovery, ExternalGroupVersion
 from edgevirt.engine.apiserver.durability import VOLATILE_COLLECTIONS
 from edgevirt.engine.apiserver.expiry import expire_events
+from edgevirt.engine.apiserver.health import Health
 from edgevirt.engine.apiserver.kubelet import Kubelets
+from edgevirt.engine.apiserver.metrics import Metrics, counter, gauge, gauges
 from edgevirt.engine.apiserver.nonresource import KUBERNETES_VERSION, NonResource
+from edgevirt.engine.apiserver.observer import Observer, request_factory
 from edgevirt.engine.apiserver.openapi import OpenApi
 from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.request import ADMIN, UserInfo
@@ -33,12 +37,25 @@ from edgevirt.engine.apiserver.write import Request, Writes
 from edgevirt.engine.store.store import Store, StoreSettings
 from edgevirt.kube.memory import Trim
 
+if TYPE_CHECKING:
+    from edgevirt.engine.apiserver.audit import Audit
+
 _log = logging.getLogger("edgevirt.engine.apiserver")
 
 STORE_FILE = "store.db"
 _SHUTDOWN_SECONDS = 3.0
 _KEEPALIVE_SECONDS = 120.0
 _BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """`policy` is a level (Metadata, Request, RequestResponse) or a file with an audit.k8s.io/v1 Policy."""
+
+    log: Path
+    policy: str = "Metadata"
+    max_bytes: int = 100 * 1024 * 1024
+    backups: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,7 @@ class Settings:
     token_key_dir: holds the service account signing key, made on first use.
     static_tokens: bearer tokens of fixed users.
     secure: False lets everything through, for tests of the REST layer alone.
+    audit: what is written about requests and where; None writes nothing.
     reload: set it after replacing certificate files; the server takes the new ones for new connections.
     """
 
@@ -73,6 +91,7 @@ class Settings:
     static_tokens: dict[str, UserInfo] = field(default_factory=dict)
     secure: bool = True
     reload: asyncio.Event | None = None
+    audit: AuditSettings | None = None
     store: StoreSettings | None = None
     clock: Callable[[], float] = time.time
 
@@ -98,7 +117,10 @@ class ApiServer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._ready = False
+        self._ready = self._closing = False
+        self._metrics = Metrics(KUBERNETES_VERSION)
+        self._metrics.add(self._measured)
+        self._audit: Audit | None = None
         self._trim = Trim()
         self.port = settings.port
 
@@ -119,6 +141,8 @@ class ApiServer:
         if settings.secure:
             self._secure()
         self._kubelets = Kubelets(self.cluster, _kubelet_context(settings))
+        if settings.audit is not None:
+            self._audit = _start_audit(settings.audit, settings.clock)
         self._rest = Rest(self.cluster, self._nonresource(), self._kubelets)
         self._context = server_context(settings)
 
@@ -153,8 +177,31 @@ class ApiServer:
             OpenApi(registry, KUBERNETES_VERSION),
             f"{self._settings.address}:{self._settings.port}",
             _build(),
-            {"poststarthook/bootstrap": lambda: "" if self._ready else "not finished"},
+            Health(
+                {"etcd": lambda: "the store is closed" if self._store.closed else ""},
+                {
+                    "poststarthook/rbac/bootstrap-roles": lambda: "" if self._ready else "not finished",
+                    "shutdown": lambda: "the server is shutting down" if self._closing else "",
+                },
+            ),
+            self._metrics.text,
         )
+
+    def _measured(self) -> Iterator[str]:
+        """What is counted elsewhere than with the requests."""
+        objects = {
+            resource.group_resource: float(len(self._store.collection(resource.storage_prefix)))
+            for resource in self.cluster.registry.list()
+            if resource.storage_version and not resource.review
+        }
+        text = "Stored objects by resource."
+        yield from gauges("apiserver_storage_objects", text, "resource", objects)
+        watchers = sum(len(self._store.collection(name).subscriptions) for name in self._store.collections())
+        yield from gauge("apiserver_store_watchers", "Watches that follow the store.", watchers)
+        yield from gauge("apiserver_store_revision", "The latest revision.", self._store.revision)
+        if self._audit is not None:
+            yield from counter("apiserver_audit_event_total", "Audit events written.", self._audit.written)
+            yield from counter("apiserver_audit_error_total", "Audit events dropped.", self._audit.dropped)
 
     def _external(self) -> list[ExternalGroupVersion]:
         """What aggregated servers add to discovery."""
@@ -196,8 +243,10 @@ class ApiServer:
     async def listen(self) -> None:
         """Creates what must exist and accepts connections. Raises OSError if the address is taken."""
         await Bootstrap(self.cluster, self._writes).run(self._trust_configuration())
+        observer = Observer(self._rest.handle, self._metrics.requests, self._audit, self._settings.clock)
         server = web.Server(
-            self._rest.handle,
+            observer.handle,
+            request_factory=request_factory(asyncio.get_running_loop()),
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -250,7 +299,7 @@ class ApiServer:
 
     async def close(self) -> None:
         """Ends watches, then connections, then the store. Idempotent."""
-        self._ready = False
+        self._ready, self._closing = False, True
         self._trim.close()
         for name in self._store.collections():
             for subscription in tuple(self._store.collection(name).subscriptions):
@@ -262,6 +311,18 @@ class ApiServer:
         if self._chain is not None:
             await self._chain.close()
         await self._store.close()
+        if self._audit is not None:
+            await asyncio.to_thread(self._audit.close)
+
+
+def _start_audit(settings: AuditSettings, clock: Callable[[], float]) -> Audit:
+    """Imported here: a server without audit log does not pay for one. Raises PolicyError and OSError."""
+    from edgevirt.engine.apiserver.audit import Audit, AuditLog, LogSettings, load
+
+    policy = load(settings.policy)
+    log = AuditLog(LogSettings(settings.log, settings.max_bytes, settings.backups), clock)
+    log.start()
+    return Audit(policy, log, clock)
 
 
 def server_context(settings: Settings) -> ssl.SSLContext:

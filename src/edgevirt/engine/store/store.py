@@ -139,6 +139,11 @@ class Store:
         """The newest visible revision."""
         return self._revision
 
+    @property
+    def closed(self) -> bool:
+        """Nothing can be written any more."""
+        return self._closed
+
     def collection(self, name: str) -> Collection:
         """The collection of that name, empty if nothing was ever written to it."""
         found = self._collections.get(name)

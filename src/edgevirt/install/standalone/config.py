@@ -47,6 +47,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Bridge the pods are connected to. Must differ between instances on one machine."""
     cgroup: str = "edgevirt"
     """Parent control group of all pods. Must differ between instances on one machine."""
+    audit_policy: str = ""
+    """What the API server writes down about requests: a level or a policy file; "" for nothing."""
+    audit_log_maxsize: int = 100
+    """MiB of one audit log file before the next is begun."""
+    audit_log_maxbackup: int = 5
+    """Older audit log files that are kept."""
 
 
 def load(path: Path) -> Config:
@@ -90,6 +96,12 @@ def check(config: Config, where: str) -> None:
             where, f"apiAddress is '{config.api_address}' but must be an IP address, such as 0.0.0.0"
         ) from error
     _check_subnet(config.pod_subnet, where)
+    for key, number, most in (
+        ("auditLogMaxsize", config.audit_log_maxsize, 10_000),
+        ("auditLogMaxbackup", config.audit_log_maxbackup, 1_000),
+    ):
+        if not 1 <= number <= most:
+            raise ConfigError(where, f"{key} is {number} but must be between 1 and {most}")
     if not _NAME.match(config.node_name):
         raise ConfigError(
             where, f"nodeName is '{config.node_name}' but must be lower-case letters, digits, '-' and '.'"

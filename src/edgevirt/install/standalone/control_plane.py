@@ -83,6 +83,16 @@ def _apiserver(
         kubelet_certificate=issued.kubelet_client.certificate,
         kubelet_key=issued.kubelet_client.key,
         reload=renewed,
+        audit=_audit(layout, settings) if settings.audit_policy else None,
+    )
+
+
+def _audit(layout: Layout, settings: config.Config) -> apiserver.AuditSettings:
+    return apiserver.AuditSettings(
+        log=layout.audit_log,
+        policy=settings.audit_policy,
+        max_bytes=settings.audit_log_maxsize * 1024 * 1024,
+        backups=settings.audit_log_maxbackup,
     )
 
 

@@ -89,6 +89,10 @@ class Layout:
     def logs(self) -> Path:
         return self.root / "var/log/edgevirt"
 
+    @property
+    def audit_log(self) -> Path:
+        return self.logs / "audit/audit.log"
+
     def log_file(self, process: str) -> Path:
         return self.logs / f"{process}.log"
 

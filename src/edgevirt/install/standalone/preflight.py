@@ -48,7 +48,7 @@ def check(config: Config, data: Path, *, ports: bool = True) -> list[Problem]:
         return [
             Problem("edgevirt makes namespaces, mounts and bridges, which needs root", "sudo edgevirt up")
         ]
-    problems = [*_packages(), *_kernel(), *_disk(data), *_network(config)]
+    problems = [*_packages(), *_kernel(), *_disk(data), *_network(config), *_audit(config)]
     return [*problems, *(_ports(config) if ports else ())]
 
 
@@ -70,6 +70,19 @@ def _kernel() -> list[Problem]:
     if "overlay" not in Path("/proc/filesystems").read_text().split():
         problems.append(Problem("the kernel has no overlay file system", "modprobe overlay"))
     return problems
+
+
+def _audit(config: Config) -> list[Problem]:
+    if not config.audit_policy:
+        return []
+    from edgevirt.engine.apiserver.audit import WORDS, PolicyError, load
+
+    try:
+        load(config.audit_policy)
+    except PolicyError as error:
+        step = f"edgevirt up --audit-policy with one of {', '.join(WORDS)} or the path of a policy file"
+        return [Problem(f"the audit policy cannot be used: {error}", step)]
+    return []
 
 
 def _disk(data: Path) -> list[Problem]:
