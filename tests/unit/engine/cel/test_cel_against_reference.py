@@ -85,7 +85,11 @@ def test_operators_on_any_values_agree(operator: str, x: Any, y: Any) -> None:
 )
 def test_functions_and_macros_on_any_values_agree(text: str, x: Any, y: Any, s: str) -> None:
     data = {"x": x, "y": y, "s": s}
-    assert same(ours(text, data), theirs(text, data)), (text, data)
+    one, other = ours(text, data), theirs(text, data)
+    if isinstance(x, dict) and isinstance(one, list) and isinstance(other, list):
+        # The order in which a map is walked is nobody's promise.
+        one, other = sorted(one, key=repr), sorted(other, key=repr)
+    assert same(one, other), (text, data)
 
 
 @settings(max_examples=100, deadline=None)
