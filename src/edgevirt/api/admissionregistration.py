@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgevirt.api.meta import KubeObject, LabelSelector, Struct
+from edgevirt.api.meta import Condition, KubeObject, LabelSelector, Struct
 
 
 class ServiceReference(Struct):
@@ -66,3 +66,85 @@ class ValidatingWebhook(Struct):
 
 class ValidatingWebhookConfiguration(KubeObject):
     webhooks: tuple[ValidatingWebhook, ...] = ()
+
+
+class NamedRuleWithOperations(RuleWithOperations):
+    resource_names: tuple[str, ...] = ()
+
+
+class MatchResources(Struct):
+    exclude_resource_rules: tuple[NamedRuleWithOperations, ...] = ()
+    match_policy: str = ""
+    namespace_selector: LabelSelector | None = None
+    object_selector: LabelSelector | None = None
+    resource_rules: tuple[NamedRuleWithOperations, ...] = ()
+
+
+class ParamKind(Struct):
+    api_version: str = ""
+    kind: str = ""
+
+
+class Validation(Struct):
+    expression: str = ""
+    message: str = ""
+    message_expression: str = ""
+    reason: str = ""
+
+
+class AuditAnnotation(Struct):
+    key: str = ""
+    value_expression: str = ""
+
+
+class Variable(Struct):
+    expression: str = ""
+    name: str = ""
+
+
+class ValidatingAdmissionPolicySpec(Struct):
+    audit_annotations: tuple[AuditAnnotation, ...] = ()
+    failure_policy: str = ""
+    match_conditions: tuple[MatchCondition, ...] = ()
+    match_constraints: MatchResources | None = None
+    param_kind: ParamKind | None = None
+    validations: tuple[Validation, ...] = ()
+    variables: tuple[Variable, ...] = ()
+
+
+class ExpressionWarning(Struct):
+    field_ref: str = ""
+    warning: str = ""
+
+
+class TypeChecking(Struct):
+    expression_warnings: tuple[ExpressionWarning, ...] = ()
+
+
+class ValidatingAdmissionPolicyStatus(Struct):
+    conditions: tuple[Condition, ...] = ()
+    observed_generation: int | None = None
+    type_checking: TypeChecking | None = None
+
+
+class ValidatingAdmissionPolicy(KubeObject):
+    spec: ValidatingAdmissionPolicySpec | None = None
+    status: ValidatingAdmissionPolicyStatus | None = None
+
+
+class ParamRef(Struct):
+    name: str = ""
+    namespace: str = ""
+    parameter_not_found_action: str = ""
+    selector: LabelSelector | None = None
+
+
+class ValidatingAdmissionPolicyBindingSpec(Struct):
+    match_resources: MatchResources | None = None
+    param_ref: ParamRef | None = None
+    policy_name: str = ""
+    validation_actions: tuple[str, ...] = ()
+
+
+class ValidatingAdmissionPolicyBinding(KubeObject):
+    spec: ValidatingAdmissionPolicyBindingSpec | None = None

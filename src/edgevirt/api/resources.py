@@ -75,6 +75,22 @@ VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
     admissionregistration.ValidatingWebhookConfiguration,
     namespaced=False,
 )
+VALIDATING_ADMISSION_POLICIES = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    admissionregistration.ValidatingAdmissionPolicy,
+    namespaced=False,
+)
+VALIDATING_ADMISSION_POLICY_BINDINGS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    admissionregistration.ValidatingAdmissionPolicyBinding,
+    namespaced=False,
+)
 API_SERVICES = Resource(
     "apiregistration.k8s.io", "v1", "apiservices", "APIService", apiregistration.APIService, namespaced=False
 )

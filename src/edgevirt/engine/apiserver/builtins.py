@@ -7,6 +7,7 @@ import msgspec
 from edgevirt.api import authentication, authorization, resources
 from edgevirt.api.meta import Resource
 from edgevirt.engine.apiserver.cluster import storage_prefix
+from edgevirt.engine.apiserver.kinds.admission_policy import AdmissionPolicies, PolicyBindings
 from edgevirt.engine.apiserver.kinds.disruption import DisruptionBudgets
 from edgevirt.engine.apiserver.kinds.jobs import CronJobs, Jobs
 from edgevirt.engine.apiserver.kinds.quota import LimitRanges, Quotas
@@ -247,6 +248,13 @@ def builtin_registry() -> Registry:
         _served(resources.CUSTOM_RESOURCE_DEFINITIONS, Definitions(), subresources=_STATUS, generation=True),
         _served(resources.MUTATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
         _served(resources.VALIDATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
+        _served(
+            resources.VALIDATING_ADMISSION_POLICIES,
+            AdmissionPolicies(),
+            subresources=_STATUS,
+            generation=True,
+        ),
+        _served(resources.VALIDATING_ADMISSION_POLICY_BINDINGS, PolicyBindings(), generation=True),
         _served(
             resources.API_SERVICES, ApiServices({}), subresources=_STATUS, name_faults=path_segment_faults
         ),

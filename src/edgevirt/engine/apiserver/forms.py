@@ -66,11 +66,16 @@ class Answers:
         )
 
     async def page(
-        self, request: web.BaseRequest, accepted: Accepted, resource: ServedResource, page: Page
+        self,
+        request: web.BaseRequest,
+        accepted: Accepted,
+        resource: ServedResource,
+        page: Page,
+        warnings: list[str] | None = None,
     ) -> web.StreamResponse:
         """A list, sent in pieces when it is long."""
         if accepted.form is Form.OBJECT:
-            return await _send(request, list_pieces(self._cluster, resource, page), accepted)
+            return await _send(request, list_pieces(self._cluster, resource, page), accepted, warnings)
         metadata = list_metadata(resource, page)
         if not page.token:
             metadata.pop("continue", None)
@@ -82,7 +87,7 @@ class Answers:
             document = tables.render(resource, (), include, list_metadata=metadata, now=now)
             row = tables.row_function(resource, include, now)
             pieces = self._pieces(document, "rows", resource, page, row)
-        return await _send(request, pieces, accepted)
+        return await _send(request, pieces, accepted, warnings)
 
     def _pieces(
         self,
@@ -185,16 +190,23 @@ def respond(
         data = msgspec.json.format(data, indent=2)
     headers: CIMultiDict[str] = CIMultiDict(_PLAIN_HEADERS)
     headers["Content-Type"] = accepted.content_type
+    _warn(headers, warnings)
+    return web.Response(body=data, status=status, headers=headers)
+
+
+def _warn(headers: CIMultiDict[str], warnings: list[str] | None) -> None:
+    """Each text once, as a Warning header."""
     for text in dict.fromkeys(warnings or ()):
         escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ")
         headers.add("Warning", f'299 - "{escaped}"')
-    return web.Response(body=data, status=status, headers=headers)
 
 
 _PLAIN_HEADERS = {"Cache-Control": "no-cache, private"}
 
 
-async def _send(request: web.BaseRequest, pieces: Iterator[bytes], accepted: Accepted) -> web.StreamResponse:
+async def _send(
+    request: web.BaseRequest, pieces: Iterator[bytes], accepted: Accepted, warnings: list[str] | None
+) -> web.StreamResponse:
     """One piece is an ordinary answer; of several each is made when the one before has been sent.
 
     So a long list neither lies in memory as a whole nor keeps the loop from other requests.
@@ -202,10 +214,11 @@ async def _send(request: web.BaseRequest, pieces: Iterator[bytes], accepted: Acc
     first = next(pieces)
     second = next(pieces, None)
     if second is None:
-        return respond(request, first, accepted)
+        return respond(request, first, accepted, warnings=warnings)
     if accepted.yaml or request.version < HttpVersion11 or is_true(request.query.get("pretty")):
-        return respond(request, b"".join((first, second, *pieces)), accepted)
+        return respond(request, b"".join((first, second, *pieces)), accepted, warnings=warnings)
     response = web.StreamResponse(headers={**_PLAIN_HEADERS, "Content-Type": accepted.content_type})
+    _warn(response.headers, warnings)
     response.enable_chunked_encoding()
     await response.prepare(request)
     for piece in chain((first, second), pieces):

@@ -2,7 +2,8 @@
 
 These values are what authentication, authorisation, admission and aggregation exchange with the REST
 layer. They are immutable except where a stage is meant to write: `AdmissionAttributes.object` is replaced
-by mutating admission and `warnings` collects texts for the client's Warning headers.
+by mutating admission, `warnings` collects texts for the client's Warning headers and `audit_annotations` what
+the audit log is to say beside the request.
 """
 
 from __future__ import annotations
@@ -91,3 +92,4 @@ class AdmissionAttributes:
     dry_run: bool
     options: dict[str, Any]
     warnings: list[str]
+    audit_annotations: dict[str, str] = dataclasses.field(default_factory=dict)

@@ -219,7 +219,7 @@ class Rest:
         selector = parse_selector(options.label_selector, options.field_selector, resource)
         if verb == "list":
             page = list_records(self._cluster, resource, request.namespace, options, selector)
-            return await self._answers.page(raw, accepted, resource, page)
+            return await self._answers.page(raw, accepted, resource, page, request.warnings)
         render, render_bookmark = self._answers.event_renderers(raw, accepted, resource)
         watch = Watch(self._cluster, resource, request.namespace, options, selector, render, render_bookmark)
         return await watch.serve(raw)
@@ -346,7 +346,7 @@ class Rest:
         deletion = await self._delete_options(raw, request)
         deleted = await self._deletes.delete_collection(request, deletion, selector)
         page = Page(deleted, self._cluster.store.revision)
-        return await self._answers.page(raw, accepted, resource, page)
+        return await self._answers.page(raw, accepted, resource, page, request.warnings)
 
     async def _serve_subresource(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
         resource, name = request.resource, request.subresource

@@ -1,6 +1,6 @@
-"""Admission of the embedded API server: built-in plugins and webhooks.
+"""Admission of the embedded API server: built-in plugins, policies and webhooks.
 
-ValidatingAdmissionPolicy is not served. `build` makes the chain the server mounts.
+`build` makes the chain the server mounts.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from edgevirt.engine.apiserver.admission.escalation import RoleEscalation
 from edgevirt.engine.apiserver.admission.namespaces import NamespaceLifecycle
 from edgevirt.engine.apiserver.admission.node_restriction import NodeRestriction
 from edgevirt.engine.apiserver.admission.pod_defaults import DefaultStorageClass, DefaultTolerations, Priority
+from edgevirt.engine.apiserver.admission.policies import Policies
 from edgevirt.engine.apiserver.admission.service_accounts import ServiceAccounts
 from edgevirt.engine.apiserver.admission.webhooks import Webhooks
 from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory
 from edgevirt.engine.apiserver.aggregation.trust import TrustStore
 from edgevirt.engine.apiserver.auth.rbac import RoleBasedAccess
 from edgevirt.engine.apiserver.extension import Authorizer, ObjectReader
-from edgevirt.engine.apiserver.registry import Registry
+from edgevirt.engine.apiserver.registry import Registry, ServedResource
 
 __all__ = ["Chain", "build", "validate_webhook_configuration"]
 
@@ -39,9 +40,15 @@ def build(
     def versions(group: str, plural: str) -> list[str]:
         return [found.version for found in registry.list() if (found.group, found.plural) == (group, plural)]
 
+    def kinds(api_version: str, kind: str) -> ServedResource | None:
+        return next((r for r in registry.list() if (r.api_version, r.kind) == (api_version, kind)), None)
+
     webhooks = Webhooks(reader, caller, versions, authorizer or access)
     webhooks.observe()
     registry.on_change(webhooks.forget_matches)
+    policies = Policies(reader, authorizer or access, versions, kinds)
+    policies.observe()
+    registry.on_change(policies.forget)
     mutating = (
         NamespaceLifecycle(reader),
         NodeRestriction(reader),
@@ -50,4 +57,4 @@ def build(
         DefaultTolerations(),
         DefaultStorageClass(reader),
     )
-    return Chain(mutating, (RoleEscalation(access),), webhooks, caller.close)
+    return Chain(mutating, (RoleEscalation(access),), policies, webhooks, caller.close)

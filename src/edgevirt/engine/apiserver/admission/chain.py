@@ -2,7 +2,7 @@
 
 Mutating phase: plugins, then mutating webhooks; if a webhook changed the object the plugins run again
 (they are idempotent), so that a container a webhook added gets its token mount as well. Validating phase:
-the escalation check on the final object, then validating webhooks.
+the escalation check on the final object, then policies, then validating webhooks.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from edgevirt.engine.apiserver.admission.matching import Target
+from edgevirt.engine.apiserver.admission.matching import Target, target_of
 from edgevirt.engine.apiserver.admission.plugin import Plugin
-from edgevirt.engine.apiserver.admission.webhooks import Webhooks, target_of
+from edgevirt.engine.apiserver.admission.policies import Policies
+from edgevirt.engine.apiserver.admission.webhooks import Webhooks
 from edgevirt.engine.apiserver.request import AdmissionAttributes
 
 
@@ -23,11 +24,13 @@ class Chain:
         self,
         mutating: Sequence[Plugin],
         validating: Sequence[Plugin],
+        policies: Policies,
         webhooks: Webhooks,
         close: Callable[[], Any],
     ) -> None:
         self._mutating = tuple(mutating)
         self._validating = tuple(validating)
+        self._policies = policies
         self._webhooks = webhooks
         self._close = close
 
@@ -39,7 +42,8 @@ class Chain:
         ):
             return True
         return any(
-            self._webhooks.concerns(Target(group, version, plural, subresource, operation, namespaced))
+            part.concerns(Target(group, version, plural, subresource, operation, namespaced))
+            for part in (self._webhooks, self._policies)
             for namespaced in (True, False)
         )
 
@@ -55,6 +59,7 @@ class Chain:
     async def validate(self, attributes: AdmissionAttributes) -> None:
         """Runs the validating phase. Raises StatusError."""
         self._run(self._validating, attributes)
+        self._policies.validate(attributes)
         if self._webhooks.validating.matching(target_of(attributes)):
             await self._webhooks.validate(attributes)
 

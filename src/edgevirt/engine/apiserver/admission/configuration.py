@@ -7,12 +7,15 @@ AdmissionReview v1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edgevirt.engine.apiserver.admission.failures import ConditionError
 from edgevirt.engine.apiserver.errors import Cause
+
+if TYPE_CHECKING:
+    from edgevirt.engine.cel import Environment
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
@@ -37,7 +40,7 @@ def validate(configuration: Mapping[str, Any]) -> list[Cause]:
 def _webhook_faults(webhook: Mapping[str, Any], path: str) -> Iterator[Cause]:
     yield from _name_faults(webhook.get("name", ""), f"{path}.name")
     for index, rule in enumerate(webhook.get("rules") or ()):
-        yield from _rule_faults(rule, f"{path}.rules[{index}]")
+        yield from rule_faults(rule, f"{path}.rules[{index}]")
     for field, allowed in (
         ("failurePolicy", ("Fail", "Ignore")),
         ("matchPolicy", ("Equivalent", "Exact")),
@@ -55,9 +58,11 @@ def _webhook_faults(webhook: Mapping[str, Any], path: str) -> Iterator[Cause]:
     if timeout is not None and not 1 <= timeout <= 30:
         text = f"Invalid value: {timeout}: the timeout value must be between 1 and 30 seconds"
         yield Cause("FieldValueInvalid", text, f"{path}.timeoutSeconds")
+    for field in ("namespaceSelector", "objectSelector"):
+        yield from selector_causes(webhook.get(field), f"{path}.{field}")
     yield from _client_faults(webhook.get("clientConfig") or {}, f"{path}.clientConfig")
     yield from _review_version_faults(webhook, f"{path}.admissionReviewVersions")
-    yield from _condition_faults(webhook, f"{path}.matchConditions")
+    yield from condition_faults(webhook.get("matchConditions") or (), f"{path}.matchConditions")
 
 
 def _name_faults(name: str, path: str) -> Iterator[Cause]:
@@ -73,7 +78,7 @@ def _name_faults(name: str, path: str) -> Iterator[Cause]:
         yield Cause("FieldValueInvalid", f'Invalid value: "{name}": {text}', path)
 
 
-def _rule_faults(rule: Mapping[str, Any], path: str) -> Iterator[Cause]:
+def rule_faults(rule: Mapping[str, Any], path: str) -> Iterator[Cause]:
     for field in ("operations", "apiGroups", "apiVersions", "resources"):
         values = rule.get(field) or ()
         if not values:
@@ -140,9 +145,11 @@ def _review_version_faults(webhook: Mapping[str, Any], path: str) -> Iterator[Ca
         yield Cause("FieldValueInvalid", f"Invalid value: {shown}: must include v1", path)
 
 
-def _condition_faults(webhook: Mapping[str, Any], path: str) -> Iterator[Cause]:
+def condition_faults(
+    conditions: Sequence[Mapping[str, Any]], path: str, within: Environment | None = None
+) -> Iterator[Cause]:
+    """Faults of matchConditions, compiled as a webhook's or in the environment of a policy."""
     seen: set[str] = set()
-    conditions = webhook.get("matchConditions") or ()
     if not conditions:
         return
     from edgevirt.engine.apiserver.admission.conditions import Condition  # only where there are some
@@ -166,10 +173,18 @@ def _condition_faults(webhook: Mapping[str, Any], path: str) -> Iterator[Cause]:
             yield Cause("FieldValueRequired", "Required value", f"{where}.expression")
             continue
         try:
-            Condition(name, expression)
+            Condition(name, expression, within)
         except ConditionError as error:
             text = f'Invalid value: "{expression}": {error}'
             yield Cause("FieldValueInvalid", text, f"{where}.expression")
+
+
+def selector_causes(selector: Mapping[str, Any] | None, path: str) -> Iterator[Cause]:
+    """Faults of a label selector."""
+    if selector:
+        from edgevirt.engine.apiserver.kinds.workload import selector_faults
+
+        yield from selector_faults(dict(selector), path)
 
 
 def _unsupported(value: object, allowed: tuple[str, ...], path: str) -> Cause:

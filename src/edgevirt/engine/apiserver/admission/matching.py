@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgevirt.engine.apiserver.admission.failures import ConditionError
 from edgevirt.engine.apiserver.auth.labels import selects
+from edgevirt.engine.apiserver.request import AdmissionAttributes
 
 if TYPE_CHECKING:
     from edgevirt.engine.apiserver.admission.conditions import Conditions
 
 Json = dict[str, Any]
 
-_NEVER = frozenset(
+NEVER = frozenset(
     {
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
         ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
         ("authentication.k8s.io", "tokenreviews"),
@@ -31,7 +34,7 @@ _NEVER = frozenset(
         ("authorization.k8s.io", "selfsubjectrulesreviews"),
     }
 )
-"""Never shown to webhooks: a bad configuration must stay repairable, and reviews are not objects."""
+"""Never shown to webhooks and policies: a bad one must stay repairable, and reviews are not objects."""
 
 
 class Target(NamedTuple):
@@ -52,6 +55,7 @@ class MatchRule:
     operations: frozenset[str]
     resources: tuple[str, ...]
     scope: str
+    names: frozenset[str] = frozenset()
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> MatchRule:
@@ -61,10 +65,12 @@ class MatchRule:
             operations=frozenset(document.get("operations") or ()),
             resources=tuple(document.get("resources") or ()),
             scope=document.get("scope") or "*",
+            names=frozenset(document.get("resourceNames") or ()),
         )
 
-    def matches(self, target: Target) -> bool:
-        return (
+    def matches(self, target: Target, name: str | None = None) -> bool:
+        """Whether the rule takes a write; `name` None asks about objects of any name."""
+        return (not self.names or name is None or name in self.names) and (
             ("*" in self.groups or target.group in self.groups)
             and ("*" in self.versions or target.version in self.versions)
             and ("*" in self.operations or target.operation in self.operations)
@@ -193,7 +199,7 @@ class WebhookTable:
         return known
 
     def _find(self, target: Target) -> Sequence[Match]:
-        if not self._ordered or (target.group, target.plural) in _NEVER:
+        if not self._ordered or (target.group, target.plural) in NEVER:
             return ()
         found: list[Match] = []
         for webhook in self._ordered:
@@ -222,15 +228,35 @@ def selected(
     `namespace_labels` is None for a write that belongs to no namespace, which no namespaceSelector
     excludes. `objects` are the new and the old state; either may match the objectSelector.
     """
-    if namespace_labels is not None and not selects(webhook.namespace_selector, namespace_labels):
+    return selected_by(webhook.namespace_selector, webhook.object_selector, namespace_labels, objects)
+
+
+def selected_by(
+    namespace_selector: Mapping[str, Any],
+    object_selector: Mapping[str, Any],
+    namespace_labels: Mapping[str, str] | None,
+    objects: Sequence[Mapping[str, Any] | None],
+) -> bool:
+    """As `selected`, for selectors that are given."""
+    if namespace_labels is not None and not selects(namespace_selector, namespace_labels):
         return False
-    if not webhook.object_selector:
+    if not object_selector:
         return True
     return any(
-        selects(webhook.object_selector, (document.get("metadata") or {}).get("labels") or {})
+        selects(object_selector, (document.get("metadata") or {}).get("labels") or {})
         for document in objects
         if document is not None
     )
 
 
-Kind = Literal["mutating", "validating"]
+def target_of(attributes: AdmissionAttributes) -> Target:
+    """What rules are matched against."""
+    resource = attributes.resource
+    return Target(
+        resource.group,
+        resource.version,
+        resource.plural,
+        attributes.subresource,
+        attributes.operation,
+        resource.namespaced,
+    )

@@ -21,7 +21,7 @@ from edgevirt.engine.apiserver import errors
 from edgevirt.engine.apiserver.admission import review
 from edgevirt.engine.apiserver.admission.caller import CallFailed, WebhookCaller
 from edgevirt.engine.apiserver.admission.failures import ConditionError
-from edgevirt.engine.apiserver.admission.matching import Match, Target, WebhookTable, selected
+from edgevirt.engine.apiserver.admission.matching import Match, Target, WebhookTable, selected, target_of
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.extension import Authorizer, ObjectReader
 from edgevirt.engine.apiserver.request import AdmissionAttributes
@@ -221,16 +221,3 @@ def _identity(document: Json | None) -> tuple[object, ...]:
     metadata = shown.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     return (shown.get("apiVersion"), shown.get("kind"), metadata.get("name"), metadata.get("namespace"))
-
-
-def target_of(attributes: AdmissionAttributes) -> Target:
-    """What the rules of webhooks are matched against."""
-    resource = attributes.resource
-    return Target(
-        resource.group,
-        resource.version,
-        resource.plural,
-        attributes.subresource,
-        attributes.operation,
-        resource.namespaced,
-    )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgevirt.engine.apiserver.registry import Column
-from edgevirt.engine.apiserver.schema import Json, pod_columns, workload_columns
+from edgevirt.engine.apiserver.schema import Json, pod_columns, policy_columns, workload_columns
 from edgevirt.engine.apiserver.schema.ages import UNKNOWN, Since
 
 NONE = "<none>"
@@ -487,6 +487,7 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         AGE,
     ),
     **workload_columns.workload_columns(NAME, AGE),
+    **policy_columns.policy_columns(NAME, AGE),
     ("policy", "poddisruptionbudgets"): (
         NAME,
         _column("Min Available", _disruptions("minAvailable"), "Pods that must stay."),

@@ -106,6 +106,29 @@ def _webhooks(obj: Json) -> None:
             fill(rule, scope="*")
 
 
+def _match_resources(spec: Json | None, name: str) -> None:
+    matched = object_of(spec, name) if spec is not None else None
+    if matched is None:
+        return
+    fill(matched, matchPolicy="Equivalent")
+    matched.setdefault("namespaceSelector", {})
+    matched.setdefault("objectSelector", {})
+    for rules in ("resourceRules", "excludeResourceRules"):
+        for rule in items_of(matched, rules):
+            fill(rule, scope="*")
+
+
+def _admission_policy(obj: Json) -> None:
+    spec = object_of(obj, "spec")
+    if spec is not None:
+        fill(spec, failurePolicy="Fail")
+    _match_resources(spec, "matchConstraints")
+
+
+def _policy_binding(obj: Json) -> None:
+    _match_resources(object_of(obj, "spec"), "matchResources")
+
+
 def _mutating_webhooks(obj: Json) -> None:
     _webhooks(obj)
     for webhook in items_of(obj, "webhooks"):
@@ -177,6 +200,8 @@ BY_KIND: dict[tuple[str, str], Callable[[Json], None]] = {
     (RBAC_GROUP, "ClusterRoleBinding"): _binding,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _mutating_webhooks,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): _admission_policy,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): _policy_binding,
     ("storage.k8s.io", "StorageClass"): _storage_class,
     ("scheduling.k8s.io", "PriorityClass"): _priority_class,
     ("apiregistration.k8s.io", "APIService"): _api_service,

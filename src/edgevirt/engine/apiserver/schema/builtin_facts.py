@@ -62,11 +62,15 @@ MERGE_LISTS: dict[Place, tuple[tuple[str, ...], str, PatchStrategy]] = {
     ("ValidatingWebhookConfiguration", "webhooks"): (("name",), "name", "merge"),
     ("MutatingWebhook", "matchConditions"): (("name",), "name", "merge"),
     ("ValidatingWebhook", "matchConditions"): (("name",), "name", "merge"),
+    ("ValidatingAdmissionPolicySpec", "matchConditions"): (("name",), "name", "merge"),
+    ("ValidatingAdmissionPolicySpec", "variables"): (("name",), "name", "merge"),
+    ("ValidatingAdmissionPolicyStatus", "conditions"): (("type",), "", ""),
 }
 
 SETS: dict[Place, PatchStrategy] = {
     ("ObjectMeta", "finalizers"): "merge",
     ("NodeSpec", "podCIDRs"): "merge",
+    ("ValidatingAdmissionPolicyBindingSpec", "validationActions"): "",
 }
 
 ATOMIC_FIELDS: frozenset[Place] = frozenset(
@@ -237,9 +241,8 @@ REQUIRED_FIELDS: dict[str, tuple[str, ...]] = {
     "ClusterRoleBinding": ("roleRef",),
     "RoleRef": ("kind", "name"),
     "Subject": ("kind", "name"),
-    "MutatingWebhook": ("name", "clientConfig"),
-    "ValidatingWebhook": ("name", "clientConfig"),
-    "MatchCondition": ("name", "expression"),
+    "MutatingWebhook": ("clientConfig",),
+    "ValidatingWebhook": ("clientConfig",),
     "StorageClass": ("provisioner",),
     "CustomResourceDefinition": ("spec",),
     "APIService": ("spec",),
@@ -267,6 +270,11 @@ DOCUMENTED_REQUIRED: dict[str, tuple[str, ...]] = {
     "MutatingWebhook": ("name", "clientConfig", "sideEffects", "admissionReviewVersions"),
     "ValidatingWebhook": ("name", "clientConfig", "sideEffects", "admissionReviewVersions"),
     "Event": ("metadata", "involvedObject"),
+    "MatchCondition": ("name", "expression"),
+    "Validation": ("expression",),
+    "Variable": ("name", "expression"),
+    "AuditAnnotation": ("key", "valueExpression"),
+    "ExpressionWarning": ("fieldRef", "warning"),
     "ControllerRevision": ("revision",),
 }
 
@@ -319,12 +327,6 @@ ENUMS: dict[Place, tuple[str, ...]] = {
     ("PersistentVolumeSpec", "volumeMode"): ("Block", "Filesystem"),
     ("StorageClass", "volumeBindingMode"): ("Immediate", "WaitForFirstConsumer"),
     ("StorageClass", "reclaimPolicy"): ("Delete", "Retain"),
-    ("MutatingWebhook", "failurePolicy"): ("Fail", "Ignore"),
-    ("ValidatingWebhook", "failurePolicy"): ("Fail", "Ignore"),
-    ("MutatingWebhook", "matchPolicy"): ("Equivalent", "Exact"),
-    ("ValidatingWebhook", "matchPolicy"): ("Equivalent", "Exact"),
-    ("MutatingWebhook", "reinvocationPolicy"): ("IfNeeded", "Never"),
-    ("RuleWithOperations", "scope"): ("*", "Cluster", "Namespaced"),
     ("DeploymentStrategy", "type"): ("Recreate", "RollingUpdate"),
     ("DaemonSetUpdateStrategy", "type"): ("OnDelete", "RollingUpdate"),
     ("StatefulSetPersistentVolumeClaimRetentionPolicy", "whenDeleted"): ("Retain", "Delete"),

@@ -1,0 +1,57 @@
+"""The table columns of ValidatingAdmissionPolicy and its binding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgevirt.engine.apiserver.registry import Column
+from edgevirt.engine.apiserver.schema import Json
+
+_GROUP = "admissionregistration.k8s.io"
+_UNSET = "<unset>"
+
+
+def _spec(obj: Json) -> Json:
+    return obj.get("spec") or {}
+
+
+def _param_kind(obj: Json) -> str:
+    kind = _spec(obj).get("paramKind")
+    return f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else _UNSET
+
+
+def _param_ref(obj: Json) -> str:
+    reference: dict[str, Any] | None = _spec(obj).get("paramRef")
+    if not reference:
+        return _UNSET
+    namespace = reference.get("namespace") or "*"
+    if reference.get("name"):
+        return f"{namespace}/{reference['name']}"
+    return f"{namespace}/*" if reference.get("selector") is not None else _UNSET
+
+
+def policy_columns(name: Column, age: Column) -> dict[tuple[str, str], tuple[Column, ...]]:
+    """By (group, plural)."""
+    return {
+        (_GROUP, "validatingadmissionpolicies"): (
+            name,
+            Column(
+                "Validations",
+                type="integer",
+                description="Number of validations.",
+                cell=lambda obj: len(_spec(obj).get("validations") or ()),
+            ),
+            Column("ParamKind", description="Kind of the policy's parameters.", cell=_param_kind),
+            age,
+        ),
+        (_GROUP, "validatingadmissionpolicybindings"): (
+            name,
+            Column(
+                "PolicyName",
+                description="The policy that is bound.",
+                cell=lambda obj: _spec(obj).get("policyName") or "",
+            ),
+            Column("ParamRef", description="The parameters the policy gets.", cell=_param_ref),
+            age,
+        ),
+    }
