@@ -51,11 +51,20 @@ class GarbageCollector:
         self._absent: OrderedDict[str, None] = OrderedDict()
         self._informers: dict[KindKey, tuple[Informer[KubeObject], asyncio.Task[None]]] = {}
         self._gone_listeners: list[Callable[[str], None]] = []
+        self._appearances: dict[KindKey, asyncio.Event] = {}
         self._controller = Controller("garbage-collector", self._reconcile, clock=client.clock)
 
     def on_gone(self, listener: Callable[[str], None]) -> None:
         """Call `listener(namespace)` whenever an object of a namespace is gone."""
         self._gone_listeners.append(listener)
+
+    def appearance(self, group: str, plural: str) -> asyncio.Event:
+        """Set once there is, or has been, an object of that kind: the moment its controllers are needed."""
+        event = self._appearances.setdefault((group, plural), asyncio.Event())
+        for item in self._graph.items():
+            if (item.resource.group, item.resource.plural) == (group, plural):
+                event.set()
+        return event
 
     async def run(self, started: asyncio.Event) -> None:
         await self._kinds.known()
@@ -131,6 +140,9 @@ class GarbageCollector:
         def changed(old: KubeObject | None, new: KubeObject | None) -> None:
             if new is not None:
                 self._enqueue(self._graph.put(_item(resource, new)))
+                awaited = self._appearances.get((resource.group, resource.plural))
+                if awaited is not None:
+                    awaited.set()
             elif old is not None:
                 self._forget(old.metadata.uid, old.metadata.namespace)
 

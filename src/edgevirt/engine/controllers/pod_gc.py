@@ -18,12 +18,12 @@ from collections.abc import Iterable, Mapping, Set
 
 from edgevirt.api.core import Node, Pod
 from edgevirt.api.resources import NODES, PODS
+from edgevirt.engine.controllers.informers import SharedInformers
 from edgevirt.kube import errors
-from edgevirt.kube.client import Client, PatchType
+from edgevirt.kube.client import PatchType
 from edgevirt.kube.clock import timestamp
 from edgevirt.kube.controller import Controller, Result
 from edgevirt.kube.events import EventRecorder
-from edgevirt.kube.informer import Informer
 from edgevirt.kube.objects import key_text
 
 log = logging.getLogger("edgevirt.engine.controllers.pod_gc")
@@ -80,12 +80,14 @@ def plan(pods: Iterable[Pod], nodes: Set[str], missing_for: Mapping[str, float],
 
 
 class PodCollector:
-    def __init__(self, client: Client, recorder: EventRecorder, keep_ended: int) -> None:
-        self._client = client
+    """Reads pods and nodes from the shared caches."""
+
+    def __init__(self, informers: SharedInformers, recorder: EventRecorder, keep_ended: int) -> None:
+        client = self._client = informers.client
         self._recorder = recorder
         self._keep_ended = keep_ended
-        self._pods = Informer(client, PODS)
-        self._nodes = Informer(client, NODES)
+        self._pods = informers.of(PODS)
+        self._nodes = informers.of(NODES)
         self._missing_since: dict[str, float] = {}
         self._controller = Controller("pod-gc", self._reconcile, workers=1, clock=client.clock)
         self._pods.add_handler(self._pod_changed)
@@ -93,8 +95,6 @@ class PodCollector:
 
     async def run(self, started: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._pods.run())
-            group.create_task(self._nodes.run())
             await self._pods.synced()
             await self._nodes.synced()
             self._controller.enqueue(_EVERYTHING)

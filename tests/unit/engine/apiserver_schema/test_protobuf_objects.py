@@ -108,7 +108,10 @@ def test_zero_is_absent_only_where_go_cannot_tell() -> None:
     ("body", "why"),
     [
         (b"{}", "does not begin with the protobuf magic"),
-        (sent("v1", "Pod", b""), "Pod in version v1 is not read from protobuf; send it as application/json"),
+        (
+            sent("v1", "Node", b""),
+            "Node in version v1 is not read from protobuf; send it as application/json",
+        ),
         (sent("v1", "Namespace", b"\x0a\x05ab"), "ends within a field"),
         (sent("v1", "ConfigMap", message(9, b"x")), "field 9 of ConfigMap is not read from protobuf"),
         (sent("v1", "ConfigMap", message(1, integer(1, 5))), "a number where text was expected"),
@@ -128,3 +131,35 @@ def test_no_bytes_do_anything_but_decode_or_be_refused(raw: bytes, kind: str) ->
     except ProtobufError:
         return
     assert found["kind"] == kind
+
+
+def test_fields_that_go_embeds_stand_in_the_outer_object() -> None:
+    reference = message(1, message(1, b"settings")) + message(2, b"key")
+    variable = message(1, b"V") + message(3, message(3, reference))
+    container = message(1, b"c") + message(2, b"i") + message(7, variable) + b"\x90\x01\x00"
+    template = message(2, message(2, container) + b"\x58\x00")
+    deployment = message(1, message(1, b"d")) + message(2, b"\x08\x00" + message(3, template))
+    assert decode(sent("apps/v1", "Deployment", deployment)) == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "d"},
+        "spec": {
+            "replicas": 0,
+            "template": {
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "c",
+                            "image": "i",
+                            "env": [
+                                {
+                                    "name": "V",
+                                    "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "key"}},
+                                }
+                            ],
+                        }
+                    ]
+                }
+            },
+        },
+    }

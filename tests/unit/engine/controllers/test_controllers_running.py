@@ -13,6 +13,7 @@ import pytest
 from fake_api import FakeApi, InMemoryClient, failure
 
 from edgevirt.engine.controllers.garbage_collector import GarbageCollector
+from edgevirt.engine.controllers.informers import SharedInformers
 from edgevirt.engine.controllers.kinds import Kinds
 from edgevirt.engine.controllers.namespace import NamespaceController
 from edgevirt.engine.controllers.node_lifecycle import NodeLifecycleController
@@ -44,6 +45,7 @@ class World:
         self.recorder = EventRecorder(self.client, component="test", random_=lambda: 0.0)
         self.kinds = Kinds(self.client)
         self.collector = GarbageCollector(self.client, self.kinds)
+        self.informers = SharedInformers(self.client)
 
     def has(self, path: str) -> bool:
         return path in self.api.objects
@@ -70,6 +72,7 @@ class World:
 @contextlib.asynccontextmanager
 async def running(world: World, *parts: Any) -> AsyncIterator[World]:
     tasks = [asyncio.create_task(world.recorder.run()), asyncio.create_task(world.kinds.run())]
+    tasks.append(asyncio.create_task(world.informers.run()))
     for part in parts:
         started = asyncio.Event()
         tasks.append(asyncio.create_task(part.run(started)))
@@ -244,7 +247,7 @@ async def test_pods_of_a_deleted_node_go_when_it_stays_away() -> None:
     world.api.put(NODES, "n1")
     for name, node in (("here", "n1"), ("lost", "n2")):
         world.api.put(PODS, name, spec={"nodeName": node}, status={"phase": "Running"})
-    async with running(world, PodCollector(world.client, world.recorder, 10)):
+    async with running(world, PodCollector(world.informers, world.recorder, 10)):
         await world.clock.advance(39)
         assert world.has(f"{PODS}/lost")
         await world.clock.advance(2)
@@ -258,7 +261,7 @@ async def test_pods_of_a_deleted_node_go_when_it_stays_away() -> None:
 async def test_a_node_that_registers_late_keeps_its_pods() -> None:
     world = World()
     world.api.put(PODS, "p", spec={"nodeName": "n1"}, status={"phase": "Running"})
-    async with running(world, PodCollector(world.client, world.recorder, 10)):
+    async with running(world, PodCollector(world.informers, world.recorder, 10)):
         await world.clock.advance(30)
         world.api.put(NODES, "n1")
         await world.clock.advance(100)

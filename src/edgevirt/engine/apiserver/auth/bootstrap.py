@@ -3,8 +3,9 @@
 The server creates what is missing and puts back what was removed from objects that still carry the
 annotation `rbac.authorization.kubernetes.io/autoupdate: "true"` (see `reconciled`). The user-facing roles
 admin, edit and view are aggregated, so that a CustomResourceDefinition's roles join them by label. Rules
-name only resources an embedded cluster can serve; the controllers' roles are bound both to the service
-account Kubernetes uses and to the one controller process of this engine.
+name only resources an embedded cluster can serve. The roles of the controllers in this file are bound both to
+the service account Kubernetes uses and to the one controller process of this engine; those of
+`controller_roles` only to the service account, which the process acts as.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from edgevirt.engine.apiserver.auth import nodes
+from edgevirt.engine.apiserver.auth.controller_roles import CONTROLLER_ROLES, IMPERSONATOR, impersonation
 from edgevirt.engine.apiserver.auth.rbac import RBAC_GROUP
 from edgevirt.engine.apiserver.auth.rules import Rule
 
@@ -197,12 +199,6 @@ _CONTROLLERS: dict[str, tuple[Rule, ...]] = {
     "clusterrole-aggregation-controller": (
         Rule(("escalate", *_READ, "patch", "update"), (RBAC_GROUP,), ("clusterroles",)),
     ),
-    "endpointslice-controller": (
-        _EVENTS,
-        Rule(_READ, ("",), ("nodes", "pods", "services")),
-        Rule(("create", "delete", *_READ, "patch", "update"), ("discovery.k8s.io",), ("endpointslices",)),
-        Rule(("create", "delete", *_READ, "patch", "update"), ("",), ("endpoints",)),
-    ),
 }
 
 _AGGREGATED = {
@@ -255,7 +251,7 @@ def _cluster_roles() -> Iterable[dict[str, Any]]:
         if name.startswith("system:aggregate-to-"):
             labels[f"{RBAC_GROUP}/aggregate-to-{name.removeprefix('system:aggregate-to-')}"] = "true"
         yield _role("ClusterRole", name, rules, labels=labels)
-    for name, rules in _CONTROLLERS.items():
+    for name, rules in (_CONTROLLERS | CONTROLLER_ROLES).items():
         yield _role("ClusterRole", f"system:controller:{name}", rules)
     for name, (target, labels) in _AGGREGATED.items():
         selector = {"matchLabels": {f"{RBAC_GROUP}/aggregate-to-{target}": "true"}}
@@ -267,6 +263,7 @@ def _cluster_roles() -> Iterable[dict[str, Any]]:
 def _roles() -> Iterable[dict[str, Any]]:
     rule = Rule(_READ, ("",), ("configmaps",), ("extension-apiserver-authentication",))
     yield _role("Role", _AUTHENTICATION_READER, (rule,), namespace="kube-system")
+    yield _role("Role", IMPERSONATOR, (impersonation(),), namespace="kube-system")
 
 
 def _cluster_role_bindings() -> Iterable[dict[str, Any]]:
@@ -281,6 +278,9 @@ def _cluster_role_bindings() -> Iterable[dict[str, Any]]:
         yield _binding(
             "ClusterRoleBinding", f"system:controller:{controller}", "ClusterRole", [account, process]
         )
+    for controller in CONTROLLER_ROLES:
+        account = {"kind": "ServiceAccount", "name": controller, "namespace": "kube-system"}
+        yield _binding("ClusterRoleBinding", f"system:controller:{controller}", "ClusterRole", [account])
 
 
 def _role_bindings() -> Iterable[dict[str, Any]]:
@@ -290,6 +290,10 @@ def _role_bindings() -> Iterable[dict[str, Any]]:
     binding["metadata"]["name"] = f"system::{_AUTHENTICATION_READER}"
     binding["metadata"]["namespace"] = "kube-system"
     yield binding
+    process = {"kind": "User", "apiGroup": RBAC_GROUP, "name": "system:kube-controller-manager"}
+    acting = _binding("RoleBinding", IMPERSONATOR, "Role", [process])
+    acting["metadata"]["namespace"] = "kube-system"
+    yield acting
 
 
 def _metadata(name: str, namespace: str, labels: dict[str, str]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """Reads objects that clients send in Kubernetes' protobuf encoding.
 
-Newer kubectl sends what its own commands build (`create namespace`, `create token`, `auth can-i`, the
-eviction of `drain`) as protobuf and does not fall back to JSON. Only these kinds are read here; answers are
-always JSON, which the same clients accept. The envelope is four magic bytes and a `runtime.Unknown` that
-names apiVersion and kind. Field numbers are those of the published message definitions. Go writes fields
-without a pointer even when they are zero; those zeros mean absent.
+Newer kubectl sends what its own commands build (`create namespace`, `create deployment`, `create token`,
+`auth can-i`, the eviction of `drain`) as protobuf and does not fall back to JSON. Only these kinds are read
+here; answers are always JSON, which the same clients accept. The envelope is four magic bytes and a
+`runtime.Unknown` that names apiVersion and kind. Field numbers are those of the published message
+definitions. Go writes fields without a pointer even when they are zero; those zeros mean absent.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from edgevirt.api import authentication, authorization, core, policy, rbac, scheduling
-from edgevirt.engine.apiserver.schema import Json
+from edgevirt.api import apps, authentication, authorization, batch, core, policy, rbac, scheduling
+from edgevirt.engine.apiserver.schema import Json, protobuf_workloads
 from edgevirt.engine.apiserver.schema.builtin_types import StructType, ValueType, struct_type
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
@@ -38,6 +38,14 @@ _KINDS: dict[tuple[str, str], type[msgspec.Struct]] = {
     ("v1", "Service"): core.Service,
     ("v1", "ServiceAccount"): core.ServiceAccount,
     ("v1", "ResourceQuota"): core.ResourceQuota,
+    ("v1", "Pod"): core.Pod,
+    ("v1", "PersistentVolumeClaim"): core.PersistentVolumeClaim,
+    ("apps/v1", "Deployment"): apps.Deployment,
+    ("apps/v1", "ReplicaSet"): apps.ReplicaSet,
+    ("apps/v1", "StatefulSet"): apps.StatefulSet,
+    ("apps/v1", "DaemonSet"): apps.DaemonSet,
+    ("batch/v1", "Job"): batch.Job,
+    ("batch/v1", "CronJob"): batch.CronJob,
     ("rbac.authorization.k8s.io/v1", "Role"): rbac.Role,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): rbac.RoleBinding,
     ("rbac.authorization.k8s.io/v1", "ClusterRole"): rbac.ClusterRole,
@@ -55,6 +63,7 @@ _META_DATA = {1: "metadata"}
 _SPEC_STATUS = {1: "metadata", 2: "spec", 3: "status"}
 
 _FIELDS: dict[str, dict[int, str]] = {
+    **protobuf_workloads.FIELDS,
     "ObjectMeta": {
         1: "name",
         2: "generateName",
@@ -210,6 +219,7 @@ _ZERO_MEANS_ABSENT = frozenset(
         ("ServiceSpec", "healthCheckNodePort"),
         ("ServiceSpec", "publishNotReadyAddresses"),
         ("PriorityClass", "globalDefault"),
+        *protobuf_workloads.WITHOUT_POINTER,
     }
 )
 
@@ -286,10 +296,13 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
                 raise ProtobufError(f"the protobuf body is damaged: wire type {other}")
 
 
-def _message(struct: StructType, data: bytes, depth: int) -> Json:
+def _message(struct: StructType, data: bytes, depth: int, embedded: str = "") -> Json:
+    """`embedded` names the message of which `data` is, if its fields stand in `struct` itself in JSON."""
     if depth > _MAX_DEPTH:
         raise ProtobufError("the protobuf body nests too deeply")
-    numbers = _FIELDS[struct.name]
+    numbers = _FIELDS.get(embedded or struct.name)
+    if numbers is None:
+        raise ProtobufError(f"{struct.name} is not read from protobuf; send the object as application/json")
     found: Json = {}
     for number, value in _fields(data):
         name = numbers.get(number)
@@ -300,6 +313,9 @@ def _message(struct: StructType, data: bytes, depth: int) -> Json:
                 f"field {number} of {struct.name} is not read from protobuf; "
                 "send the object as application/json"
             )
+        if name.startswith("^"):
+            found.update(_message(struct, _bytes(value), depth + 1, name[1:]))
+            continue
         value_type = struct.fields[name]
         if value_type.shape == "list" and value_type.elem is not None:
             found.setdefault(name, []).append(_value(value_type.elem, value, depth))

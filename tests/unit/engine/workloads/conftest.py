@@ -1,0 +1,8 @@
+"""The pods of these tables are made in one place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
