@@ -125,3 +125,25 @@ async def test_start_that_was_cut_off_is_finished_by_the_next_kubelet(
     assert node.api.phase(pod) == "Running"
     assert len(node.leftovers()["containers"]) == 1
     assert len(node.leftovers()["addresses"]) == 1
+
+
+async def test_post_start_hook_that_was_cut_off_is_not_run_again(stopped: Node, tmp_path: Path) -> None:
+    node, place = stopped, tmp_path / "place"
+    place.mkdir()
+    os.mkfifo(place / "begun")
+    hook = ["sh", "-c", "echo hook >> /place/log; echo now > /place/begun; sleep 1000"]
+    container = {
+        "volumeMounts": [{"name": "place", "mountPath": "/place"}],
+        "lifecycle": {"postStart": {"exec": {"command": hook}}},
+    }
+    volumes = [{"name": "place", "hostPath": {"path": str(place)}}]
+    wanted = manifest("pod", "sleep", "1000", container=container, volumes=volumes)
+    victim = Victim(node, tmp_path, [wanted])
+    await victim.start()
+    assert await asyncio.to_thread((place / "begun").read_text) == "now\n"
+    await victim.kill()
+    pod = node.api.add(wanted)
+    await node.start()
+    await node.api.until(lambda: node.api.phase(pod) == "Running")
+    assert node.api.status(pod).container_statuses[0].restart_count == 0
+    assert (place / "log").read_text() == "hook\n"

@@ -10,9 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+for level in (2, 1):
+    sys.path.insert(0, str(Path(__file__).parents[level]))
 
-from kubelet.conftest import Node, settings_from
+from kubelet.conftest import Node, settings_from  # noqa: E402
 
 
 async def main() -> None:

@@ -34,21 +34,43 @@ def attend(
     attempt: Attempt,
     process: Process,
     oom: OomWatch | None = None,
+    *,
+    hook: bool = False,
 ) -> None:
-    """Watch a running container from now on: its end, its log, its probes."""
+    """Watch a running container from now on: its end, its log, its probes.
+
+    `hook`: its postStart hook is still to be run; until `hook_done` it is neither running for the API nor
+    probed.
+    """
     assert resident.tasks
     name = container.name
     before = resident.live(name)
     for task in before.watchers:
         task.cancel()
-    live = Live(process=process, retry_at=before.retry_at, failures=before.failures)
+    live = Live(process=process, retry_at=before.retry_at, failures=before.failures, hook=hook)
     resident.containers[name] = live
-    live.ready = container.readiness_probe is None and container.startup_probe is None
-    live.started = container.startup_probe is None
     live.oom = oom or OomWatch(resident.cgroup, attempt.child)
     with contextlib.suppress(FileNotFoundError):
         resident.services.logs.keep(attempt.log)
     live.watchers.append(resident.tasks.create_task(_watch_end(resident, container, attempt, process)))
+    if hook:
+        live.waiting = before.waiting if before.waiting[0] else live.waiting
+        return
+    _begin(resident, container, attempt, live)
+
+
+def hook_done(resident: Resident, container: Container, attempt: Attempt) -> None:
+    """The postStart hook of an attended container is done."""
+    live = resident.live(container.name)
+    live.hook = False
+    _begin(resident, container, attempt, live)
+
+
+def _begin(resident: Resident, container: Container, attempt: Attempt, live: Live) -> None:
+    """From now on the container counts as running."""
+    assert resident.tasks
+    live.ready = container.readiness_probe is None and container.startup_probe is None
+    live.started = container.startup_probe is None
     if any((container.readiness_probe, container.liveness_probe, container.startup_probe)):
         probing = health.probe(resident, container, attempt, live)
         live.watchers.append(resident.tasks.create_task(probing))
@@ -100,7 +122,8 @@ def ended(
     quick = resident.now() - record.started_at < _LONG_RUN
     record.quick_failures = record.quick_failures + 1 if quick else 0
     delay = restart_delay(record.quick_failures - 1) if record.quick_failures > 1 else 0.0
-    live.ready = live.started = live.unhealthy = False
+    live.ready = live.started = live.hook = False
+    live.unhealthy = ""
     live.retry_at = services.clock.monotonic() + delay
     live.waiting = ("", "")
     if delay and not resident.deleting and _restarts(resident, container, code):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from edgevirt.api.core import Container
 from edgevirt.engine.kubelet import probes
@@ -18,35 +19,32 @@ async def probe(resident: Resident, container: Container, attempt: Attempt, live
     async def execute(argv: tuple[str, ...], timeout: float) -> tuple[int | None, bytes]:
         return await resident.services.runtime.execute(attempt, argv, timeout=timeout)
 
-    def unhealthy(kind: str, message: str) -> None:
-        resident.warning("Unhealthy", f"{kind} probe failed: {message}")
+    def failing(kind: str) -> Callable[[str], None]:
+        return lambda message: resident.warning("Unhealthy", f"{kind} probe failed: {message}")
 
     def readiness(good: bool, message: str) -> None:
         live.ready = good
-        if not good:
-            unhealthy("Readiness", message)
         resident.noticed()
 
-    def fatal(kind: str, good: bool, message: str) -> None:
-        if good:
-            return
-        unhealthy(kind, message)
-        resident.normal(
-            "Killing", f"Container {container.name} failed {kind.lower()} probe, will be restarted"
-        )
-        live.unhealthy = True
-        resident.noticed()
+    def fatal(kind: str) -> Callable[[bool, str], None]:
+        def verdict(good: bool, message: str) -> None:
+            if not good:
+                live.unhealthy = kind
+                resident.noticed()
+
+        return verdict
 
     if startup := container.startup_probe:
         check = probes.checker(startup, container, address, execute)
-        await probes.watch(startup, check, lambda g, m: fatal("Startup", g, m), clock, once=True)
+        await probes.watch(startup, check, fatal("startup"), clock, failed=failing("Startup"), once=True)
         live.started = True
         live.ready = container.readiness_probe is None
         resident.noticed()
     async with asyncio.TaskGroup() as tasks:
         if ready := container.readiness_probe:
             check = probes.checker(ready, container, address, execute)
-            tasks.create_task(probes.watch(ready, check, readiness, clock))
+            tasks.create_task(probes.watch(ready, check, readiness, clock, failed=failing("Readiness")))
         if alive := container.liveness_probe:
             check = probes.checker(alive, container, address, execute)
-            tasks.create_task(probes.watch(alive, check, lambda g, m: fatal("Liveness", g, m), clock))
+            watching = probes.watch(alive, check, fatal("liveness"), clock, failed=failing("Liveness"))
+            tasks.create_task(watching)

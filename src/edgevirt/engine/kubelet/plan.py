@@ -64,8 +64,11 @@ class Start:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stop:
+    """`unhealthy`: the pod goes on. `after`: the containers whose end is waited for before it is asked."""
+
     container: str
     unhealthy: bool = False
+    after: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,11 +101,12 @@ def plan(pod: Pod, observed: Observed, now: float) -> tuple[Action, ...]:
     if not observed.prepared:
         return (Prepare(),) if observed.retry_at <= now else (WaitUntil(observed.retry_at),)
     actions: list[Action] = []
+    begun = any(observed.of(container).state is not State.NEW for container in pod.spec.containers)
     for container in pod.spec.init_containers:
         seen = observed.of(container)
         if is_sidecar(container):
             actions += _keep_running(container, seen, now)
-            if not (seen.state is State.RUNNING and seen.started):
+            if not begun and not (seen.state is State.RUNNING and seen.started):
                 return tuple(actions)
         elif seen.state is State.RUNNING:
             return tuple(actions)
@@ -112,7 +116,10 @@ def plan(pod: Pod, observed: Observed, now: float) -> tuple[Action, ...]:
         seen = observed.of(container)
         if seen.state is State.EXITED and not restarts(pod, seen.exit_code):
             continue
-        actions += _keep_running(container, seen, now)
+        steps = _keep_running(container, seen, now)
+        actions += steps
+        if Start(container.name) in steps and container.lifecycle and container.lifecycle.post_start:
+            break  # later ones start when its hook is done, which people rely on
     return tuple(actions)
 
 
@@ -158,11 +165,14 @@ def _end(pod: Pod, observed: Observed, now: float) -> tuple[Action, ...]:
     assert pod.spec
     sidecars = [c for c in pod.spec.init_containers if is_sidecar(c)]
     mains = [*pod.spec.containers, *(c for c in pod.spec.init_containers if not is_sidecar(c))]
-    running = [c for c in mains if observed.of(c).state is State.RUNNING]
-    if not running:  # sidecars end last, one after the other, the first started at the very end
-        running = [c for c in reversed(sidecars) if observed.of(c).state is State.RUNNING][:1]
-    if running:
-        return tuple(Stop(container.name) for container in running)
+    running = [c.name for c in mains if observed.of(c).state is State.RUNNING]
+    stops = [Stop(name) for name in running]
+    for sidecar in reversed(sidecars):  # one after the other, the first started at the very end
+        if observed.of(sidecar).state is State.RUNNING:
+            stops.append(Stop(sidecar.name, after=tuple(running)))
+            running.append(sidecar.name)
+    if stops:
+        return tuple(stops)
     if observed.held:
         return (Release(),) if observed.release_at <= now else (WaitUntil(observed.release_at),)
     return (Forget(),) if observed.deleting else ()

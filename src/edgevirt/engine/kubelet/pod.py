@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgevirt.api.core import Pod
-from edgevirt.engine.kubelet import plan, recovery
+from edgevirt.engine.kubelet import plan, recovery, stopping
 from edgevirt.engine.kubelet.preparation import prepare
 from edgevirt.engine.kubelet.release import forget, release
 from edgevirt.engine.kubelet.reporting import Reporter
@@ -21,7 +21,6 @@ from edgevirt.engine.kubelet.resident import Resident, grace_of
 from edgevirt.engine.kubelet.services import Services
 from edgevirt.engine.kubelet.starting import start
 from edgevirt.engine.kubelet.state import PodRecord
-from edgevirt.engine.kubelet.stopping import stop
 from edgevirt.engine.kubelet.upkeep import look_after
 
 
@@ -147,8 +146,10 @@ class PodWorker:
                 await prepare(resident)
             case plan.Start(container=name):
                 await start(resident, resident.container(name))
-            case plan.Stop(container=name, unhealthy=unhealthy):
-                await stop(resident, resident.container(name), unhealthy=unhealthy)
+            case plan.Stop(container=name, unhealthy=True):
+                await stopping.restart(resident, resident.container(name))
+            case plan.Stop(container=name, after=after):
+                await stopping.end(resident, resident.container(name), after)
             case plan.Release():
                 await release(resident)
             case plan.Forget():

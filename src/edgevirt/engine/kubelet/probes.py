@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import ssl
 from collections.abc import Awaitable, Callable
 
 import aiohttp
 
-from edgevirt.api.core import Container, Probe
+from edgevirt.api.core import Container, HTTPGetAction, Probe
 from edgevirt.kube.clock import Clock
 
 Execute = Callable[[tuple[str, ...], float], Awaitable[tuple[int | None, bytes]]]
 _MAX_ANSWER = 1024
+_USER_AGENT = "kube-probe/1.36"
 
 
 class ProbeFailed(Exception):
@@ -25,9 +28,10 @@ async def watch(
     verdict: Callable[[bool, str], None],
     clock: Clock,
     *,
+    failed: Callable[[str], None] = lambda message: None,
     once: bool = False,
 ) -> None:
-    """Probe until cancelled; call `verdict(good, message)` when a threshold is crossed.
+    """Probe until cancelled; call `verdict(good, message)` when a threshold is crossed, `failed` each time.
 
     With `once` (startup) return after the first good verdict.
     """
@@ -41,6 +45,7 @@ async def watch(
             good, message = True, ""
         except ProbeFailed as error:
             good, message = False, str(error)
+            failed(message)
         run = run + 1 if good == last else 1
         last = good
         if run >= (good_needed if good else bad_needed) and reported != good:
@@ -61,19 +66,16 @@ def checker(
         assert probe.exec
         code, output = await execute(probe.exec.command, timeout)
         if code is None:
-            raise ProbeFailed(f"command timed out after {timeout:.0f} s")
+            words = json.dumps(" ".join(probe.exec.command))
+            raise ProbeFailed(f"command timed out: {words} timed out after {timeout:.0f}s")
         if code != 0:
             raise ProbeFailed(output.decode(errors="replace")[:_MAX_ANSWER] or f"exit code {code}")
 
     async def get() -> None:
         assert probe.http_get
         action = probe.http_get
-        scheme = (action.scheme or "HTTP").lower()
-        host = action.host or address
-        if ":" in host and not host.startswith("["):
-            host = f"[{host}]"
-        url = f"{scheme}://{host}:{_port(action.port, container)}/{action.path.lstrip('/')}"
-        headers = {header.name: header.value for header in action.http_headers}
+        url = url_of(action, container, address)
+        headers = headers_of(action, _USER_AGENT)
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # a probe asks whether somebody answers, not who
@@ -84,8 +86,12 @@ def checker(
             ):
                 if not 200 <= response.status < 400:
                     raise ProbeFailed(f"HTTP probe failed with statuscode: {response.status}")
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise ProbeFailed(f'Get "{url}": {error or type(error).__name__}') from error
+        except TimeoutError as error:
+            raise ProbeFailed(
+                f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+            ) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise ProbeFailed(f'Get "{url}": {_dialled(error) or error or type(error).__name__}') from error
 
     async def connect() -> None:
         assert probe.tcp_socket
@@ -94,12 +100,46 @@ def checker(
             async with asyncio.timeout(timeout):
                 _, writer = await asyncio.open_connection(host, port)
             writer.close()
-        except (TimeoutError, OSError) as error:
-            raise ProbeFailed(f"dial tcp {host}:{port}: {error or 'timed out'}") from error
+        except TimeoutError as error:
+            raise ProbeFailed(f"dial tcp {_joined(host, port)}: i/o timeout") from error
+        except OSError as error:
+            raise ProbeFailed(f"dial tcp {_joined(host, port)}: {_connect_error(error)}") from error
 
     if probe.exec:
         return run_command
     return get if probe.http_get else connect
+
+
+def url_of(action: HTTPGetAction, container: Container, address: str) -> str:
+    """The URL of an httpGet action; ProbeFailed for a port that is not declared. `address`: the pod's."""
+    scheme = (action.scheme or "HTTP").lower()
+    host = action.host or address
+    return f"{scheme}://{_joined(host, _port(action.port, container))}/{action.path.lstrip('/')}"
+
+
+def headers_of(action: HTTPGetAction, user_agent: str) -> dict[str, str]:
+    """The headers of an httpGet action: its own, else what every kubelet sends."""
+    own = {header.name: header.value for header in action.http_headers}
+    given = {name.lower() for name in own}
+    usual = {"User-Agent": user_agent, "Accept": "*/*"}
+    return {**{name: value for name, value in usual.items() if name.lower() not in given}, **own}
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
+def _dialled(error: Exception) -> str:
+    """A connection that was not made, in the words users know; "" for other errors."""
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        place = _joined(str(error.host), error.port or 0)
+        return f"dial tcp {place}: {_connect_error(error.os_error)}"
+    return ""
+
+
+def _connect_error(error: OSError) -> str:
+    known = {errno.ECONNREFUSED: "connection refused", errno.EHOSTUNREACH: "no route to host"}
+    return f"connect: {known.get(error.errno or 0, error.strerror or str(error))}"
 
 
 def _port(port: int | str | None, container: Container) -> int:

@@ -36,7 +36,7 @@ class Process:
     def alive(self) -> bool:
         return Process.of(self.pid) == self
 
-    def send(self, number: signal.Signals) -> bool:
+    def send(self, number: int) -> bool:
         """Send a signal to exactly this process; False when it is gone."""
         fd = self.open()
         if fd is None:

@@ -54,10 +54,6 @@ def _container(path: str, container: Container, pod: Pod) -> Iterator[str]:
         "stdin": container.stdin,
         "tty": container.tty,
         "restartPolicyRules": bool(container.restart_policy_rules),
-        "lifecycle": container.lifecycle is not None
-        and bool(
-            container.lifecycle.post_start or container.lifecycle.pre_stop or container.lifecycle.stop_signal
-        ),
         "resources.claims": bool(container.resources and container.resources.claims),
     }
     yield from (f"{path}.{name}: not supported by this node" for name, used in flags.items() if used)

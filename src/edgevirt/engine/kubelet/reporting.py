@@ -130,6 +130,8 @@ class Reporter:
     def _view(self, name: str, observed: plan.Observed) -> status.View:
         live = self._resident.live(name)
         record = self._resident.record.containers.get(name, ContainerRecord())
+        if live.hook and record.running:
+            return status.View(_before(record), _state_before(record), waiting=live.waiting)
         return status.View(
             record,
             observed.containers.get(name, Seen()).state,
@@ -137,3 +139,14 @@ class Reporter:
             started=live.started,
             waiting=live.waiting,
         )
+
+
+def _before(record: ContainerRecord) -> ContainerRecord:
+    """The container as it was before the run whose postStart hook is under way."""
+    end = record.last_exit if record.attempt > 1 else None
+    container_id = end.container_id if end else ""
+    return ContainerRecord(record.attempt - 1, container_id, exit=end, last_exit=end)
+
+
+def _state_before(record: ContainerRecord) -> State:
+    return State.EXITED if record.attempt > 1 and record.last_exit else State.NEW

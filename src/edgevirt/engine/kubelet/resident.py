@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 
 from edgevirt.api.core import Container, Pod
 from edgevirt.engine.kubelet import plan, state
@@ -25,12 +26,18 @@ from edgevirt.engine.kubelet.state import PodRecord
 from edgevirt.engine.kubelet.volumes.prepare import PodContext, Prepared
 from edgevirt.kube.backoff import BackoffPolicy
 
+log = logging.getLogger("edgevirt.kubelet")
+
 _RESTARTS = BackoffPolicy(base=10.0, cap=300.0, jitter=0.0)
 
 
 @dataclasses.dataclass(slots=True)
 class Live:
-    """What is known of a container only while this process runs."""
+    """What is known of a container only while this process runs.
+
+    `unhealthy`: which probe ("liveness", "startup") found that it has to be restarted; `hook`: its postStart
+    hook is under way; `warned`: its preStop hook is done.
+    """
 
     process: Process | None = None
     ended: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
@@ -38,7 +45,9 @@ class Live:
     oom: OomWatch | None = None
     ready: bool = False
     started: bool = False
-    unhealthy: bool = False
+    unhealthy: str = ""
+    hook: bool = False
+    warned: bool = False
     retry_at: float = 0.0
     failures: int = 0
     waiting: tuple[str, str] = ("ContainerCreating", "")
@@ -128,7 +137,7 @@ class Resident:
             else:
                 where = State.NEW
             code = record.exit.code if record.exit else 0
-            seen[name] = Seen(where, code, live.started, live.unhealthy, live.retry_at)
+            seen[name] = Seen(where, code, live.started, bool(live.unhealthy), live.retry_at)
         return plan.Observed(
             prepared=self.prepared,
             held=self.record.sandbox,
@@ -164,6 +173,15 @@ class Resident:
 
     def warning(self, reason: str, message: str) -> None:
         self.services.events.warning(self.pod, reason, message)
+
+    def hook_failed(self, kind: str, container: Container, error: str, *, told: bool = True) -> None:
+        """A lifecycle hook failed. Why goes to the log only: what a hook says is not for everybody."""
+        log.warning(
+            "lifecycle hook failed",
+            extra={"pod": self.key, "container": container.name, "hook": kind, "error": error},
+        )
+        if told:
+            self.warning(f"Failed{kind}Hook", f"{kind}Hook failed")
 
     def stop_watching(self) -> None:
         """Cancel what watches the containers and let go of their logs; the containers go on."""

@@ -183,7 +183,7 @@ class Runtime:
         return "; ".join(messages)[:_MAX_MESSAGE] or f"{self.name} gave no reason"
 
     async def execute(
-        self, attempt: Attempt, argv: Sequence[str], *, timeout: float
+        self, attempt: Attempt, argv: Sequence[str], *, timeout: float | None
     ) -> tuple[int | None, bytes]:
         """Run `argv` inside the container: (exit code, output up to 16 KiB); code None after `timeout` s."""
         loop = asyncio.get_running_loop()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from edgevirt.api.core import Container
-from edgevirt.engine.kubelet import attendance
+from edgevirt.api.core import Container, LifecycleHandler
+from edgevirt.engine.kubelet import attendance, hooks, stopping
 from edgevirt.engine.kubelet import container as containers
 from edgevirt.engine.kubelet.container import ConfigError, Launch
 from edgevirt.engine.kubelet.fields import UnknownField
@@ -62,7 +62,8 @@ async def start(resident: Resident, container: Container) -> None:
         record.shim_pid, record.shim_start = shim.pid, shim.start
         record.started_at = resident.now()
         record.image, record.image_id = image.name, image.id
-        record.stop_signal = image.config.stop_signal
+        wanted = container.lifecycle.stop_signal if container.lifecycle else ""
+        record.stop_signal = wanted or image.config.stop_signal
         resident.save()
 
     limit = of_container(container.resources).memory
@@ -91,12 +92,33 @@ async def start(resident: Resident, container: Container) -> None:
     assert shim
     resident.normal("Created", f"Created container: {name}")
     resident.normal("Started", f"Started container {name}")
-    attendance.attend(resident, container, attempt, shim, oom)
+    hook = container.lifecycle.post_start if container.lifecycle else None
+    attendance.attend(resident, container, attempt, shim, oom, hook=hook is not None)
     resident.spent[f"start {name}"] = services.clock.monotonic() - begun
     log.info(
         "container started",
         extra={"pod": resident.key, "container": name, "seconds": dict(resident.spent)},
     )
+    if hook:
+        await _post_start(resident, container, attempt, hook)
+
+
+async def _post_start(
+    resident: Resident, container: Container, attempt: Attempt, hook: LifecycleHandler
+) -> None:
+    """Run the hook; only then the container counts as running. One that fails ends the run."""
+    live = resident.live(container.name)
+    try:
+        await hooks.run(resident, container, attempt, hook)
+    except hooks.HookFailed as error:
+        resident.hook_failed("PostStart", container, str(error))
+        await stopping.give_up(resident, container)
+        if live.waiting[0] != "CrashLoopBackOff":
+            live.waiting = ("PostStartHookError", str(error))
+        resident.noticed()
+    else:
+        if not live.ended.is_set():
+            attendance.hook_done(resident, container, attempt)
 
 
 async def _image(resident: Resident, container: Container, references: References) -> Image:

@@ -163,8 +163,11 @@ def _container(container: Container, view: View, facts: Facts) -> dict[str, Any]
         "restartCount": max(record.attempt - 1, 0),
         "started": view.started,
         "state": _state(view, facts),
-        "lastState": {"terminated": _terminated(record.last_exit, facts)} if record.last_exit else {},
     }
+    last = record.exit if "waiting" in status["state"] and record.exit else record.last_exit
+    status["lastState"] = {"terminated": _terminated(last, facts)} if last else {}
+    if container.lifecycle and container.lifecycle.stop_signal:
+        status["stopSignal"] = container.lifecycle.stop_signal
     if record.container_id:
         status["containerID"] = f"{facts.runtime}://{record.container_id}"
     return status

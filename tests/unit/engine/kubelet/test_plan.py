@@ -29,8 +29,11 @@ RUNNING = Seen(State.RUNNING, started=True)
 STARTING = Seen(State.RUNNING, started=False)
 
 
-def pod(policy: str = "Never", *, init: tuple[str, ...] = (), sidecars: tuple[str, ...] = ()) -> Pod:
-    containers = [{"name": "a"}, {"name": "b"}]
+def pod(
+    policy: str = "Never", *, init: tuple[str, ...] = (), sidecars: tuple[str, ...] = (), hooked: str = ""
+) -> Pod:
+    hook = {"lifecycle": {"postStart": {"sleep": {"seconds": 1}}}}
+    containers = [{"name": name, **(hook if name == hooked else {})} for name in ("a", "b")]
     first: list[dict[str, Any]] = [{"name": name, "restartPolicy": "Always"} for name in sidecars]
     first += [{"name": name} for name in init]
     return msgspec.convert(
@@ -83,13 +86,32 @@ CASES: list[tuple[str, Pod, Observed, tuple[Action, ...]]] = [
         "deletion stops all regular containers",
         pod(sidecars=("s",)),
         Observed(True, True, True, containers={"s": RUNNING, "a": RUNNING, "b": RUNNING}),
-        (Stop("a"), Stop("b")),
+        (Stop("a"), Stop("b"), Stop("s", after=("a", "b"))),
     ),
     (
         "the last sidecar stops first",
         pod(sidecars=("s", "t")),
         Observed(True, True, True, containers={"s": RUNNING, "t": RUNNING}),
-        (Stop("t"),),
+        (Stop("t"), Stop("s", after=("t",))),
+    ),
+    (
+        "a container waits for the postStart hook of the one before it",
+        pod(hooked="a"),
+        there(),
+        (Start("a"),),
+    ),
+    ("after the hook the next one starts", pod(hooked="a"), there(a=RUNNING), (Start("b"),)),
+    (
+        "nobody waits for a hooked container that waits itself",
+        pod("Always", hooked="a"),
+        there(a=exited(1, 130.0)),
+        (WaitUntil(130.0), Start("b")),
+    ),
+    (
+        "a sidecar that crashes later does not hold up the others",
+        pod("Always", sidecars=("s",)),
+        there(s=exited(1, 130.0), a=exited(1), b=RUNNING),
+        (WaitUntil(130.0), Start("a")),
     ),
     ("what has ended is released", pod(), Observed(True, True, True), (Release(),)),
     (

@@ -30,7 +30,6 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> Pod:
         (pod({"ports": [{"containerPort": 1, "hostPort": 1}]}), "spec.containers[0].ports[0].hostPort"),
         (pod({"livenessProbe": {"grpc": {"port": 1}}}), "spec.containers[0].livenessProbe.grpc"),
         (pod({"readinessProbe": {}}), "spec.containers[0].readinessProbe"),
-        (pod({"lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}), "spec.containers[0].lifecycle"),
         (
             pod({"securityContext": {"seccompProfile": {"type": "Localhost"}}}),
             "spec.containers[0].securityContext.seccompProfile",

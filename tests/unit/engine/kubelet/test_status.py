@@ -87,7 +87,8 @@ def test_ended_container_tells_how() -> None:
 def test_backed_off_container_waits_and_shows_its_last_end() -> None:
     wanted = pod(spec={"restartPolicy": "Always"})
     end = ExitRecord(1, "Error", "", NOW.timestamp(), NOW.timestamp(), "id")
-    record = ContainerRecord(attempt=2, exit=end, last_exit=end)
+    earlier = ExitRecord(2, "Error", "", NOW.timestamp(), NOW.timestamp(), "earlier")
+    record = ContainerRecord(attempt=2, exit=end, last_exit=earlier)
     view = View(record, State.EXITED, waiting=("CrashLoopBackOff", "back-off 10s"))
     status = compute(wanted, facts(wanted, view), NOW)
     assert status["phase"] == "Running"
