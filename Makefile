@@ -53,6 +53,7 @@ bench: setup-dev ## measure and print one line per metric (see docs/performance.
 
 docs: setup-dev ## regenerate the generated pages
 	$(PYTHON) -m edgevirt.api.compatibility > docs/compatibility.md
+	$(PYTHON) tests/clients_page.py > docs/clients.md
 
 requirements: setup-dev ## pin what pyproject.toml asks for, with hashes and without registry addresses
 	$(PYTHON) -m pip install --quiet uv

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 CLIENTS = ROOT / ".cache/clients"
 KUBECTL_VERSIONS = ("1.20", "1.36", "1.37")
 """Debian's, the one that comes with Helm, and the newest."""
+HELM_VERSION = "4.2"
 
 
 def kubectl(version: str) -> Path:

@@ -29,7 +29,7 @@ def test_logs_are_shown_and_followed(web: Kubectl) -> None:
         assert following.end() == 0
 
 
-@pytest.mark.client("kubectl", "describe, events and top of a pod and its node; get pods -o wide")
+@pytest.mark.client("kubectl", "describe and events of a pod and its node; get pods -o wide")
 def test_a_pod_can_be_looked_at(web: Kubectl) -> None:
     row = web("get", "pods", "-o", "wide").splitlines()
     assert row[0].split() == [
@@ -74,7 +74,7 @@ def test_nodes_can_be_closed_and_opened(kubectl: Kubectl) -> None:
     kubectl("taint", "nodes", node, "example.com/x-")
 
 
-@pytest.mark.client("kubectl", "set image, set env, and a pod that cannot start")
+@pytest.mark.client("kubectl", "set image; get, describe and logs of a pod that cannot start")
 def test_errors_of_a_pod_are_visible(kubectl: Kubectl) -> None:
     broken = pod("broken", "true")
     broken["spec"]["containers"][0]["image"] = "localhost/none"
