@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -19,6 +20,9 @@ from edgevirt.engine.apiserver.openapi import OpenApi, wants_protobuf
 KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
 KUBERNETES_VERSION = f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0"
 
+IssuerDocuments = tuple[dict[str, Any], dict[str, Any]]
+"""The OpenID configuration and the key set."""
+
 
 class NonResource:
     """Answers from memory; `checks` are the named parts of /readyz and /healthz."""
@@ -31,13 +35,18 @@ class NonResource:
         build: str,
         health: Health,
         metrics: Callable[[], str],
+        issuer: Callable[[str], IssuerDocuments | None],
     ) -> None:
-        """`address` is host:port as clients reach this server, `build` this program's own version."""
+        """`address` is host:port as clients reach this server, `build` this program's own version.
+
+        `issuer` gives, for an address, what is published about service account tokens.
+        """
         self._discovery = discovery
         self._openapi = openapi
         self._address = address
         self._health = health
         self._metrics = metrics
+        self._issuer = issuer
         machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
         self._version = encode_json(
             {
@@ -69,6 +78,8 @@ class NonResource:
                 return web.Response(
                     text=self._metrics(), headers={"Content-Type": f"{METRICS_TYPE}; charset=utf-8"}
                 )
+            case [".well-known", "openid-configuration"] | ["openid", "v1", "jwks"]:
+                return self._serve_issuer(keys=parts[0] == "openid")
             case ["openapi", *rest]:
                 return self._serve_openapi(raw, rest)
             case ["api" | "apis", *_]:
@@ -78,16 +89,25 @@ class NonResource:
     @staticmethod
     def _known(path: str) -> bool:
         first = path.strip("/").partition("/")[0]
-        return first in (*KINDS, "version", "openapi", "api", "apis", "metrics", "")
+        return first in (*KINDS, "version", "openapi", "api", "apis", "metrics", "openid", ".well-known", "")
 
     def _paths(self) -> list[str]:
         """What a browser would find, as `kubectl get --raw /` shows it."""
-        paths = ["/api", "/apis", "/metrics", "/openapi/v2", "/openapi/v3", "/version"]
+        paths = ["/.well-known/openid-configuration", "/api", "/apis", "/metrics", "/openapi/v2"]
+        paths += ["/openapi/v3", "/openid/v1/jwks", "/version"]
         for group, versions in self._discovery.group_versions().items():
             if group:
                 paths.append(f"/apis/{group}")
             paths += [f"/apis/{group}/{version}" if group else f"/api/{version}" for version in versions]
         return sorted((*paths, *self._health.paths()))
+
+    def _serve_issuer(self, keys: bool) -> web.Response:
+        documents = self._issuer(self._address)
+        if documents is None:
+            raise no_such_path()
+        kind = "application/jwk-set+json" if keys else "application/json"
+        headers = {"Content-Type": kind, "Cache-Control": "public, max-age=3600"}
+        return web.Response(body=encode_json(documents[1 if keys else 0]), headers=headers)
 
     def _serve_discovery(self, raw: web.BaseRequest, parts: list[str]) -> web.Response:
         discovery = self._discovery

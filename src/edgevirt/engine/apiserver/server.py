@@ -16,6 +16,10 @@ from aiohttp import web
 
 from edgevirt.engine.apiserver import admission, aggregation, auth
 from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory
+from edgevirt.engine.apiserver.auth import issuer_discovery
+from edgevirt.engine.apiserver.auth.role_aggregation import RoleAggregation
+from edgevirt.engine.apiserver.auth.token_secrets import TokenSecrets
+from edgevirt.engine.apiserver.auth.tokens import ServiceAccountTokens
 from edgevirt.engine.apiserver.bootstrap import Bootstrap
 from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.cluster import Cluster, Seams
@@ -27,13 +31,14 @@ from edgevirt.engine.apiserver.expiry import expire_events
 from edgevirt.engine.apiserver.health import Health
 from edgevirt.engine.apiserver.kubelet import Kubelets
 from edgevirt.engine.apiserver.metrics import Metrics, counter, gauge, gauges
-from edgevirt.engine.apiserver.nonresource import KUBERNETES_VERSION, NonResource
+from edgevirt.engine.apiserver.nonresource import KUBERNETES_VERSION, IssuerDocuments, NonResource
 from edgevirt.engine.apiserver.observer import Observer, request_factory
 from edgevirt.engine.apiserver.openapi import OpenApi
 from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.request import ADMIN, UserInfo
 from edgevirt.engine.apiserver.rest import Rest
 from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.pki.authority import utc_now
 from edgevirt.engine.store.store import Store, StoreSettings
 from edgevirt.kube.memory import Trim
 
@@ -121,6 +126,7 @@ class ApiServer:
         self._metrics = Metrics(KUBERNETES_VERSION)
         self._metrics.add(self._measured)
         self._audit: Audit | None = None
+        self._tokens: ServiceAccountTokens | None = None
         self._trim = Trim()
         self.port = settings.port
 
@@ -158,6 +164,10 @@ class ApiServer:
         seams = cluster.seams
         seams.authenticator, seams.authorizer = parts.authenticator, parts.authorizer
         seams.token_issuer, seams.reviews = parts.tokens, dict(parts.reviews)
+        self._tokens = parts.tokens
+        self._token_secrets = TokenSecrets(
+            cluster, self._writes, self._deletes, parts.tokens, client_ca or settings.certificate.read_bytes()
+        )
         self._chain = admission.build(cluster, cluster.registry, parts.access, directory, parts.authorizer)
         seams.admission = self._chain
         if settings.front_proxy_certificate and settings.front_proxy_key:
@@ -185,7 +195,15 @@ class ApiServer:
                 },
             ),
             self._metrics.text,
+            self._issuer_documents,
         )
+
+    def _issuer_documents(self, address: str) -> IssuerDocuments | None:
+        if self._tokens is None:
+            return None
+        keys = self._tokens.keys.public
+        configured = issuer_discovery.configuration(self._tokens.issuer, address)
+        return configured, issuer_discovery.key_set(keys)
 
     def _measured(self) -> Iterator[str]:
         """What is counted elsewhere than with the requests."""
@@ -270,6 +288,9 @@ class ApiServer:
         """Starts what runs beside the requests; call it right after `listen`."""
         tasks.create_task(self._custom.run(), name="custom-resources")
         tasks.create_task(expire_events(self.cluster), name="event-expiry")
+        if self._tokens is not None:
+            tasks.create_task(self._token_secrets.run(), name="token-secrets")
+            tasks.create_task(RoleAggregation(self.cluster, self._writes).run(), name="role-aggregation")
         if self._aggregator is not None:
             tasks.create_task(self._aggregator.run(), name="aggregator")
         if self._settings.reload is not None:
@@ -294,6 +315,8 @@ class ApiServer:
                 if self._aggregator is not None:
                     self._aggregator.renew_certificate()
                 self._kubelets.renew(_kubelet_context(self._settings))
+                if self._tokens is not None:
+                    self._tokens.keys.rotate_if_due(utc_now())
             except (OSError, ssl.SSLError) as error:
                 _log.error("new certificates cannot be loaded: %s", error)
 

@@ -231,12 +231,14 @@ async def test_a_token_request_that_makes_no_sense_is_refused(
 
 async def test_a_token_of_another_key_or_algorithm_is_refused(auth: Auth, tmp_path: Path) -> None:
     claims = jwt.decode(await issued(auth), options={"verify_signature": False})
-    public = auth.tokens._public_key
+    public = auth.tokens.keys.current.public_key()
     forged = [
         jwt.encode(claims, "secret" * 8, algorithm="HS256"),
         jwt.encode(claims, "", algorithm="none"),
         jwt.encode(
-            {**claims, "sub": "system:admin"}, build(FakeReader(), tmp_path / "b").tokens._key, "ES256"
+            {**claims, "sub": "system:admin"},
+            build(FakeReader(), tmp_path / "b").tokens.keys.current,
+            "ES256",
         ),
     ]
     head, body, _signature = (await issued(auth)).split(".")
@@ -252,7 +254,7 @@ async def test_a_token_of_another_key_or_algorithm_is_refused(auth: Auth, tmp_pa
 
 def test_the_token_key_survives_a_restart(reader: FakeReader, tmp_path: Path) -> None:
     one, two = build(reader, tmp_path), build(reader, tmp_path)
-    assert one.tokens._key_id == two.tokens._key_id
+    assert one.tokens.keys.current_id == two.tokens.keys.current_id
     assert (tmp_path / "service-account.key").stat().st_mode & 0o777 == 0o600
 
 

@@ -19,7 +19,8 @@ from edgevirt.engine.apiserver.auth.impersonation import impersonate
 from edgevirt.engine.apiserver.auth.nodes import NodeAccess
 from edgevirt.engine.apiserver.auth.rbac import RoleBasedAccess
 from edgevirt.engine.apiserver.auth.refusal import refusal
-from edgevirt.engine.apiserver.auth.tokens import ServiceAccountTokens, load_or_create_key
+from edgevirt.engine.apiserver.auth.signing_keys import SigningKeys
+from edgevirt.engine.apiserver.auth.tokens import ServiceAccountTokens
 from edgevirt.engine.apiserver.extension import ObjectReader, ReviewHandler
 from edgevirt.engine.apiserver.request import UserInfo
 from edgevirt.engine.pki.authority import utc_now
@@ -59,7 +60,9 @@ def build(
     `key_directory` holds the token signing key, made on first use. With `client_ca_pem` only certificates
     of that authority identify a user. Raises PkiError and OSError.
     """
-    tokens = ServiceAccountTokens(load_or_create_key(key_directory), reader, clock=clock)
+    keys = SigningKeys(key_directory)
+    keys.rotate_if_due(clock())
+    tokens = ServiceAccountTokens(keys, reader, clock=clock)
     issuer = peer_name(x509.load_pem_x509_certificate(client_ca_pem).subject) if client_ca_pem else None
     authenticator = RequestAuthenticator(tokens, issuer, static_tokens)
     access, node_access = RoleBasedAccess(), NodeAccess()

@@ -31,7 +31,7 @@ class AnyOf:
                 return decision
             if decision.reason:
                 reasons.append(decision.reason)
-        return Decision(False, ", ".join(reasons))
+        return Decision(False, "\n".join(reasons))
 
     def rules_for(self, user: UserInfo, namespace: str) -> Iterator[Rule]:
         for member in self._members:

@@ -109,6 +109,17 @@ _CLUSTER_ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(("create",), ("authorization.k8s.io",), ("selfsubjectaccessreviews", "selfsubjectrulesreviews")),
         Rule(("create",), ("authentication.k8s.io",), ("selfsubjectreviews",)),
     ),
+    "system:service-account-issuer-discovery": (
+        Rule(
+            ("get",),
+            urls=(
+                "/.well-known/openid-configuration",
+                "/.well-known/openid-configuration/",
+                "/openid/v1/jwks",
+                "/openid/v1/jwks/",
+            ),
+        ),
+    ),
     "system:auth-delegator": (
         Rule(("create",), ("authentication.k8s.io",), ("tokenreviews",)),
         Rule(("create",), ("authorization.k8s.io",), ("subjectaccessreviews",)),
@@ -214,6 +225,7 @@ _CLUSTER_BINDINGS: tuple[tuple[str, str, str], ...] = (
     ("system:public-info-viewer", "Group", "system:authenticated"),
     ("system:public-info-viewer", "Group", "system:unauthenticated"),
     ("system:monitoring", "Group", "system:monitoring"),
+    ("system:service-account-issuer-discovery", "Group", "system:serviceaccounts"),
     ("system:kube-scheduler", "User", "system:kube-scheduler"),
     ("system:kube-controller-manager", "User", "system:kube-controller-manager"),
 )

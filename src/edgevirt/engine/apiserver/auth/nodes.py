@@ -23,6 +23,7 @@ Reference = tuple[str, str, str]
 """(plural, namespace, name) of an object a pod refers to."""
 
 _READ = ("get", "list", "watch")
+_REFERRED = ("secrets", "configmaps", "persistentvolumeclaims", "persistentvolumes", "serviceaccounts")
 RULES = (
     Rule(("create",), ("authentication.k8s.io",), ("tokenreviews",)),
     Rule(("create",), ("authorization.k8s.io",), ("subjectaccessreviews", "localsubjectaccessreviews")),
@@ -88,7 +89,11 @@ class NodeAccess:
 
     def authorize(self, attributes: Attributes) -> Decision:
         node = node_name(attributes.user)
-        return Decision(bool(node) and (self._by_rule(attributes) or self._by_reference(node, attributes)))
+        if not node:
+            return Decision(False)
+        if self._by_rule(attributes) or self._by_reference(node, attributes):
+            return Decision(True)
+        return Decision(False, _refusal(node, attributes))
 
     def rules_for(self, user: UserInfo, namespace: str) -> Iterator[Rule]:
         """The fixed rules of a kubelet; what it may do by reference depends on its pods."""
@@ -117,9 +122,20 @@ class NodeAccess:
                 and self._volume_of_claim.get((namespace, name)) == asked.name
                 for plural, namespace, name in held
             )
-        if asked.resource not in ("secrets", "configmaps", "persistentvolumeclaims", "serviceaccounts"):
+        if asked.resource not in _REFERRED:
             return False
         return (asked.resource, asked.namespace, asked.name) in held
+
+
+def _refusal(node: str, asked: Attributes) -> str:
+    """Why something that pods may refer to is out of this node's reach."""
+    if asked.group or asked.resource not in _REFERRED or asked.subresource:
+        return ""
+    if asked.verb not in _READ:
+        return "can only read resources of this type"
+    if not asked.name:
+        return "No Object name found"
+    return f"no relationship found between node '{node}' and this object"
 
 
 def references_of(pod: Mapping[str, Any]) -> Iterator[Reference]:

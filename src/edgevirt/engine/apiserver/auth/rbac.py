@@ -21,6 +21,7 @@ from edgevirt.engine.apiserver.request import Attributes, Decision, UserInfo
 RBAC_GROUP = "rbac.authorization.k8s.io"
 SUPERUSERS = "system:masters"
 _REMEMBERED = 4096
+_SERVICE_ACCOUNT = "system:serviceaccount:"
 
 Subject = tuple[str, str]
 """("User", name) or ("Group", name); service accounts are users."""
@@ -34,6 +35,8 @@ class Binding:
     namespace: str
     role_kind: str
     role_name: str
+    accounts: frozenset[tuple[str, str]] = frozenset()
+    """(namespace, name) of the service accounts among its subjects, named as such."""
 
 
 class RoleBasedAccess:
@@ -45,7 +48,7 @@ class RoleBasedAccess:
         self._bindings: dict[tuple[str, str], tuple[Binding, tuple[Subject, ...]]] = {}
         self._by_subject: dict[tuple[str, Subject], list[Binding]] = {}
         self._effective: dict[str, tuple[Rule, ...]] = {}
-        self._decisions: dict[tuple[object, ...], bool] = {}
+        self._decisions: dict[tuple[object, ...], Decision] = {}
 
     def observe(self, reader: ObjectReader) -> None:
         """Follows the four RBAC resources of `reader` from now on."""
@@ -79,7 +82,12 @@ class RoleBasedAccess:
         if document is None:
             return
         reference = document.get("roleRef") or {}
-        binding = Binding(name, namespace, reference.get("kind", ""), reference.get("name", ""))
+        accounts = frozenset(
+            (one.get("namespace") or namespace, one.get("name", ""))
+            for one in document.get("subjects") or ()
+            if one.get("kind") == "ServiceAccount"
+        )
+        binding = Binding(name, namespace, reference.get("kind", ""), reference.get("name", ""), accounts)
         subjects = tuple(dict.fromkeys(_subjects(document, namespace)))
         self._bindings[(namespace, name)] = (binding, subjects)
         for subject in subjects:
@@ -103,21 +111,36 @@ class RoleBasedAccess:
         )
         known = self._decisions.get(key)
         if known is None:
-            known = any(_allows(rule, attributes) for rule in self.rules_for(user, attributes.namespace))
+            known = self._decide(attributes)
             if len(self._decisions) >= _REMEMBERED:
                 self._decisions.clear()
             self._decisions[key] = known
-        return Decision(known)
+        return known
 
-    def rules_for(self, user: UserInfo, namespace: str) -> Iterator[Rule]:
-        """All rules that apply to `user` in `namespace` ("" for cluster-wide ones only)."""
+    def _decide(self, attributes: Attributes) -> Decision:
+        missing: dict[str, None] = {}
+        for subject, binding in self._bindings_of(attributes.user, attributes.namespace):
+            rules = self.rules_of_role(binding.role_kind, binding.role_name, binding.namespace)
+            if rules is None:
+                missing[_missing_role(binding)] = None
+            elif any(_allows(rule, attributes) for rule in rules):
+                return Decision(True, f"RBAC: allowed by {_granted(binding, subject)}")
+        if not missing:
+            return Decision(False)
+        listed = ", ".join(missing)
+        return Decision(False, f"RBAC: {listed}" if len(missing) == 1 else f"RBAC: [{listed}]")
+
+    def _bindings_of(self, user: UserInfo, namespace: str) -> Iterator[tuple[Subject, Binding]]:
         subjects: list[Subject] = [("User", user.name), *(("Group", group) for group in user.groups)]
         for scope in ("", namespace) if namespace else ("",):
             for subject in subjects:
                 for binding in self._by_subject.get((scope, subject), ()):
-                    yield from (
-                        self.rules_of_role(binding.role_kind, binding.role_name, binding.namespace) or ()
-                    )
+                    yield subject, binding
+
+    def rules_for(self, user: UserInfo, namespace: str) -> Iterator[Rule]:
+        """All rules that apply to `user` in `namespace` ("" for cluster-wide ones only)."""
+        for _, binding in self._bindings_of(user, namespace):
+            yield from self.rules_of_role(binding.role_kind, binding.role_name, binding.namespace) or ()
 
     def rules_of_role(self, kind: str, name: str, namespace: str) -> tuple[Rule, ...] | None:
         """The rules of a Role of `namespace` or a ClusterRole (aggregated ones resolved); None if absent."""
@@ -130,6 +153,24 @@ class RoleBasedAccess:
         if known is None:
             known = self._effective[name] = resolve_aggregation(name, self._cluster_roles)
         return known
+
+
+def _granted(binding: Binding, subject: Subject) -> str:
+    """Which binding gives a right to whom, as Kubernetes tells it."""
+    kind, name = subject
+    who = f'{kind} "{name}"'
+    if kind == "User" and name.startswith(_SERVICE_ACCOUNT):
+        home, _, account = name.removeprefix(_SERVICE_ACCOUNT).partition(":")
+        if (home, account) in binding.accounts:
+            who = f'ServiceAccount "{account}/{home}"'
+    what = f'of {binding.role_kind} "{binding.role_name}" to {who}'
+    if binding.namespace:
+        return f'RoleBinding "{binding.name}/{binding.namespace}" {what}'
+    return f'ClusterRoleBinding "{binding.name}" {what}'
+
+
+def _missing_role(binding: Binding) -> str:
+    return f'{binding.role_kind.lower()}.{RBAC_GROUP} "{binding.role_name}" not found'
 
 
 def resolve_aggregation(name: str, cluster_roles: Mapping[str, Mapping[str, Any]]) -> tuple[Rule, ...]:

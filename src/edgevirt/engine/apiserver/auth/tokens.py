@@ -1,30 +1,31 @@
-"""Service account tokens: issued by TokenRequest, verified on every request.
+"""Service account tokens: issued by TokenRequest or for a token secret, verified on every request.
 
 A token is a JWT signed with ES256 by a key that lives on the box. Beyond signature, issuer, audience and
 expiry it is valid only while its service account exists with the same uid, and while the pod, secret or
 node it is bound to does: deleting the object revokes the token at once. `nbf` and `iat` are written for
-other readers but not enforced, because the box's clock may have been set back since.
+other readers but not enforced, because the box's clock may have been set back since. The token of a secret
+never expires; it is valid as long as that secret holds it.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.types import Options
 
 from edgevirt.engine.apiserver import errors
+from edgevirt.engine.apiserver.auth.signing_keys import SigningKeys
 from edgevirt.engine.apiserver.errors import Cause
 from edgevirt.engine.apiserver.extension import ObjectReader
 from edgevirt.engine.apiserver.request import UserInfo
-from edgevirt.engine.pki.authority import PkiError, utc_now
-from edgevirt.engine.pki.files import write_durably
+from edgevirt.engine.pki.authority import utc_now
 
 DEFAULT_AUDIENCE = "https://kubernetes.default.svc.cluster.local"
 DEFAULT_LIFETIME = 3600
@@ -34,6 +35,16 @@ MAX_TOKEN_LENGTH = 16 * 1024
 _ALGORITHM = "ES256"
 _CLAIMS = "kubernetes.io"
 _REMEMBERED = 1024
+SECRET_ISSUER = "kubernetes/serviceaccount"
+_SECRET_CLAIMS = "kubernetes.io/serviceaccount/"
+_SIGNATURE_ONLY: Options = {  # the rest is checked here, against injected values
+    "require": ["iss", "sub"],
+    "verify_exp": False,
+    "verify_aud": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_iss": False,
+}
 _EXTRA = "authentication.kubernetes.io/"
 
 
@@ -48,42 +59,21 @@ class VerifiedToken:
     """Those of the token's audiences that were asked for."""
 
 
-def load_or_create_key(directory: Path, name: str = "service-account") -> ec.EllipticCurvePrivateKey:
-    """The signing key `<directory>/<name>.key` (0600), created on first use. Raises PkiError, OSError."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    path = directory / f"{name}.key"
-    if not path.exists():
-        created = ec.generate_private_key(ec.SECP256R1())
-        pem = created.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        write_durably(path, pem, 0o600)
-    try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (ValueError, TypeError) as error:
-        raise PkiError(f"{path} is not a readable private key: {error}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise PkiError(f"{path} must hold an elliptic-curve key")
-    return key
-
-
 class ServiceAccountTokens:
     """Issues and verifies tokens. All methods run on the event loop and read committed state."""
 
     def __init__(
         self,
-        key: ec.EllipticCurvePrivateKey,
+        keys: SigningKeys,
         reader: ObjectReader,
         issuer: str = DEFAULT_AUDIENCE,
         audiences: Sequence[str] = (DEFAULT_AUDIENCE,),
         clock: Callable[[], datetime] = utc_now,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
-        self._key = key
-        self._public_key = key.public_key()
-        self._key_id = _key_id(self._public_key)
+        self.keys = keys
         self._reader = reader
-        self._issuer = issuer
+        self.issuer = issuer
         self._audiences = tuple(audiences)
         self._clock = clock
         self._new_id = new_id
@@ -114,13 +104,13 @@ class ServiceAccountTokens:
             "aud": audiences,
             "exp": int(expires.timestamp()),
             "iat": int(now.timestamp()),
-            "iss": self._issuer,
+            "iss": self.issuer,
             "jti": self._new_id(),
             "nbf": int(now.timestamp()),
             "sub": username(metadata["namespace"], metadata["name"]),
             _CLAIMS: private,
         }
-        token = jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"kid": self._key_id})
+        token = self._sign(claims)
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
@@ -138,9 +128,29 @@ class ServiceAccountTokens:
             "status": {"token": token, "expirationTimestamp": rfc3339(expires)},
         }
 
+    def issue_for_secret(self, service_account: Mapping[str, Any], secret: str) -> str:
+        """The token that a secret of the account's namespace holds."""
+        metadata = service_account["metadata"]
+        return self._sign(
+            {
+                "iss": SECRET_ISSUER,
+                "sub": username(metadata["namespace"], metadata["name"]),
+                f"{_SECRET_CLAIMS}namespace": metadata["namespace"],
+                f"{_SECRET_CLAIMS}secret.name": secret,
+                f"{_SECRET_CLAIMS}service-account.name": metadata["name"],
+                f"{_SECRET_CLAIMS}service-account.uid": metadata["uid"],
+            }
+        )
+
+    def _sign(self, claims: dict[str, Any]) -> str:
+        keys = self.keys
+        return jwt.encode(claims, keys.current, algorithm=_ALGORITHM, headers={"kid": keys.current_id})
+
     def verify(self, token: str, audiences: Sequence[str] = ()) -> VerifiedToken:
         """Who the token speaks for. `audiences` default to this server's own. Raises InvalidToken."""
         claims = self._signed_claims(token)
+        if claims["iss"] == SECRET_ISSUER:
+            return self._verify_held_by_secret(token, claims, audiences)
         if int(claims["exp"]) <= self._clock().timestamp():
             raise InvalidToken("the token has expired")
         named = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
@@ -149,6 +159,25 @@ class ServiceAccountTokens:
             raise InvalidToken("the token is for another audience")
         return VerifiedToken(self._user(claims), accepted)
 
+    def _verify_held_by_secret(
+        self, token: str, claims: Mapping[str, Any], audiences: Sequence[str]
+    ) -> VerifiedToken:
+        accepted = tuple(one for one in self._audiences if one in (audiences or self._audiences))
+        if not accepted:
+            raise InvalidToken("the token is for another audience")
+        namespace, name, uid, held_by = (
+            str(claims.get(f"{_SECRET_CLAIMS}{key}", ""))
+            for key in ("namespace", "service-account.name", "service-account.uid", "secret.name")
+        )
+        if claims["sub"] != username(namespace, name):
+            raise InvalidToken("the token's subject and service account differ")
+        secret = self._reader.get("", "secrets", namespace, held_by)
+        held = ((secret or {}).get("data") or {}).get("token", "")
+        if not hmac.compare_digest(held, base64.b64encode(token.encode()).decode()):
+            raise InvalidToken("the token is not the one its secret holds")
+        self._must_exist("serviceaccounts", namespace, {"name": name, "uid": uid})
+        return VerifiedToken(UserInfo(claims["sub"], uid, groups_of(namespace)), accepted)
+
     def _signed_claims(self, token: str) -> Mapping[str, Any]:
         """The claims of a token whose signature was verified now or before; the rest is still to check."""
         known = self._verified.get(token)
@@ -156,28 +185,35 @@ class ServiceAccountTokens:
             return known
         if len(token) > MAX_TOKEN_LENGTH:
             raise InvalidToken("the token is too long")
-        try:
-            claims = jwt.decode(
-                token,
-                self._public_key,
-                algorithms=[_ALGORITHM],
-                options={  # expiry and audience are checked below, against injected values
-                    "require": ["exp", "aud", "iss", "sub"],
-                    "verify_exp": False,
-                    "verify_aud": False,
-                    "verify_nbf": False,
-                    "verify_iat": False,
-                    "verify_iss": False,
-                },
-            )
-        except (jwt.InvalidTokenError, ValueError) as error:
-            raise InvalidToken(f"the token is not one of ours: {error}") from error
-        if claims["iss"] != self._issuer or not isinstance(claims.get(_CLAIMS), dict):
+        claims = self._decoded(token)
+        if claims["iss"] != SECRET_ISSUER and (
+            claims["iss"] != self.issuer
+            or not isinstance(claims.get(_CLAIMS), dict)
+            or not {"exp", "aud"} <= claims.keys()
+        ):
             raise InvalidToken("the token was issued by somebody else")
         if len(self._verified) >= _REMEMBERED:
             self._verified.clear()
         self._verified[token] = claims
         return claims
+
+    def _decoded(self, token: str) -> Mapping[str, Any]:
+        """The claims if one of the keys signed them. Raises InvalidToken."""
+        try:
+            candidates = self.keys.verifying(jwt.get_unverified_header(token).get("kid"))
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise InvalidToken(f"the token is malformed: {error}") from error
+        fault: Exception | None = None
+        for key in candidates:
+            try:
+                claims: Mapping[str, Any] = jwt.decode(
+                    token, key, algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY
+                )
+            except (jwt.InvalidTokenError, ValueError) as error:
+                fault = error
+            else:
+                return claims
+        raise InvalidToken("the token is not one of ours") from fault
 
     def _user(self, claims: Mapping[str, Any]) -> UserInfo:
         private = claims[_CLAIMS]
@@ -267,11 +303,3 @@ def _check_lifetime(seconds: int) -> None:
     if fault:
         cause = Cause("FieldValueInvalid", f"Invalid value: {seconds}: {fault}", "spec.expirationSeconds")
         raise errors.invalid("TokenRequest", "authentication.k8s.io", "", [cause])
-
-
-def _key_id(key: ec.EllipticCurvePublicKey) -> str:
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(
-        key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    return digest.finalize().hex()[:32]
