@@ -122,7 +122,7 @@ class Kubelets:
         path = f"/{_KUBELET_PATH[request.subresource]}/{quote(request.namespace)}/{quote(request.name)}"
         query: list[tuple[str, str]] = []
         if request.subresource == "portforward":
-            query = [("ports", port) for port in raw.query.getall("ports", [])]
+            query = [("port", port) for port in raw.query.getall("ports", [])]
         else:
             path += "/" + quote(_choose_container(pod, raw.query.get("container", "")))
             query = [("command", part) for part in raw.query.getall("command", [])]

@@ -98,7 +98,7 @@ async def _watch_end(resident: Resident, container: Container, attempt: Attempt,
         resident.save()
         resident.changed.set()
     else:
-        ended(resident, container, attempt, failure=resident.services.runtime.complaint(attempt))
+        ended(resident, container, attempt, failure=resident.services.runtime.complaint(attempt.runtime_log))
 
 
 def never_ran(record: ContainerRecord) -> None:

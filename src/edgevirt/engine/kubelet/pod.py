@@ -14,10 +14,13 @@ from pathlib import Path
 
 from edgevirt.api.core import Pod
 from edgevirt.engine.kubelet import plan, recovery, stopping
+from edgevirt.engine.kubelet.cgroups import PodCgroup
 from edgevirt.engine.kubelet.preparation import prepare
 from edgevirt.engine.kubelet.release import forget, release
 from edgevirt.engine.kubelet.reporting import Reporter
 from edgevirt.engine.kubelet.resident import Resident, grace_of
+from edgevirt.engine.kubelet.runtime import Attempt, Runtime
+from edgevirt.engine.kubelet.sandbox import kinds
 from edgevirt.engine.kubelet.services import Services
 from edgevirt.engine.kubelet.starting import start
 from edgevirt.engine.kubelet.state import PodRecord
@@ -78,6 +81,24 @@ class PodWorker:
         else:
             ended = self._resident.live(name).ended
         return self._resident.attempt(name, number).log, ended
+
+    def place_of(self, name: str) -> tuple[Runtime, Attempt, PodCgroup] | None:
+        """Where the container's current run can be entered; None while it does not run."""
+        record = self.record.containers.get(name)
+        if record is None or not record.running:
+            return None
+        attempt = self._resident.attempt(name)
+        return (self._services.runtime, attempt, self._resident.cgroup) if attempt.started() else None
+
+    @property
+    def services(self) -> Services:
+        """What the pod's kubelet shares among its pods."""
+        return self._services
+
+    def network_namespace(self) -> Path | None:
+        """The file of the pod's network namespace; None for a pod in the machine's."""
+        shared = "net" not in kinds(self.pod)
+        return None if shared else self._services.sandbox_dir(self.uid) / "net"
 
     async def run(self) -> None:
         """Until the pod is gone. Cancelling leaves its containers running for the next kubelet."""

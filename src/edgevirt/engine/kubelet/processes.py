@@ -76,6 +76,17 @@ class Process:
             pass  # not ours: we are its second kubelet
 
 
+async def ended(process: Process) -> None:
+    """Return when `process` has ended, without reaping it: that is for whoever started it."""
+    fd = process.open()
+    if fd is None:
+        return
+    try:
+        await readable(fd)
+    finally:
+        os.close(fd)
+
+
 def boot_id() -> str:
     """Changes with every boot of the machine: what was recorded under another one is gone."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:

@@ -25,9 +25,8 @@ from pathlib import Path
 
 from edgevirt.engine.kubelet import mounts
 from edgevirt.engine.kubelet.cgroups import Hierarchies, detect
-from edgevirt.engine.kubelet.processes import Process
+from edgevirt.engine.kubelet.processes import Process, ended
 from edgevirt.linux import inotify, namespaces
-from edgevirt.linux.readiness import readable
 
 _SHIM = """read -r go || exit 1
 log=$1; shift
@@ -64,6 +63,10 @@ class Attempt:
     @property
     def rootfs(self) -> Path:
         return self.directory / "rootfs"
+
+    @property
+    def runtime_log(self) -> Path:
+        return self.directory / "runtime.log"
 
     def exit_code(self) -> tuple[int, float] | None:
         """(code, Unix time of the end), or None when the container has not ended or nobody was there."""
@@ -152,7 +155,7 @@ class Runtime:
             os.close(writer)
             watcher.remove(handle)
         if not _pid_written(attempt):
-            raise StartFailed(self.complaint(attempt))
+            raise StartFailed(self.complaint(attempt.runtime_log))
         return shim, attempt.init()
 
     async def begun(self, attempt: Attempt, *, timeout: float) -> bool:
@@ -172,10 +175,26 @@ class Runtime:
             return False
         return True
 
-    def complaint(self, attempt: Attempt) -> str:
-        """What the runtime wrote to its log."""
+    async def appears(self, file: Path, *, timeout: float) -> bool:
+        """Wait until the runtime has written `file`; False after `timeout` seconds."""
+        changed = asyncio.Event()
+        try:
+            with inotify.Watcher() as watcher:
+                watcher.add(
+                    file.parent, inotify.IN_CLOSE_WRITE | inotify.IN_MOVED_TO, lambda _: changed.set()
+                )
+                async with asyncio.timeout(timeout):
+                    while not file.exists() or not file.read_text().strip():
+                        changed.clear()
+                        await changed.wait()
+        except (TimeoutError, FileNotFoundError):
+            return False
+        return True
+
+    def complaint(self, log: Path) -> str:
+        """What the runtime wrote to a log of its own."""
         messages = []
-        with contextlib.suppress(OSError, ValueError), (attempt.directory / "runtime.log").open() as file:
+        with contextlib.suppress(OSError, ValueError), log.open() as file:
             for line in file.read(_MAX_OUTPUT).splitlines():
                 entry = json.loads(line)
                 if entry.get("level") == "error":
@@ -205,7 +224,7 @@ class Runtime:
         try:
             async with asyncio.timeout(timeout):
                 if seen is not None:
-                    await _ended(seen)
+                    await ended(seen)
             take()
             return process.wait(), bytes(output)
         except TimeoutError:
@@ -217,6 +236,32 @@ class Runtime:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             process.stdout.close()
+
+    async def spawn_exec(
+        self,
+        attempt: Attempt,
+        directory: Path,
+        argv: Sequence[str],
+        *,
+        tty: bool,
+        stdio: tuple[int | None, int | None, int | None],
+    ) -> subprocess.Popen[bytes]:
+        """Start `argv` inside the container as its own process runs, on these descriptors (None: nothing).
+
+        The process returned is the runtime's, in a session of its own; it ends with the command's exit code.
+        In `directory`, `pid` gets the command's pid and `log` the runtime's complaints. With `tty` the
+        descriptors are a terminal, which becomes a raw one: the command has another of the container's own.
+        """
+        process = json.loads((attempt.directory / "config.json").read_text())["process"]
+        process |= {"args": list(argv), "terminal": tty}
+        if tty and not any(variable.startswith("TERM=") for variable in process["env"]):
+            process["env"] = [*process["env"], "TERM=xterm"]
+        document = directory / "process.json"
+        document.write_text(json.dumps(process))
+        command = [*self._base(directory / "log"), "exec", "--process", str(document)]
+        command += ["--pid-file", str(directory / "pid"), attempt.id]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._spawner, self._popen_on, command, stdio)
 
     async def discard(self, container_id: str) -> None:
         """Remove what the runtime remembers of a container whose shim was killed. Idempotent."""
@@ -246,7 +291,7 @@ class Runtime:
 
     def _spawn(self, attempt: Attempt, stdin: int) -> int:
         command = [
-            *self._base(attempt.directory / "runtime.log"),
+            *self._base(attempt.runtime_log),
             "run",
             "--bundle",
             str(attempt.directory),
@@ -265,6 +310,14 @@ class Runtime:
         )
         process.returncode = 0  # it outlives us: the pidfd watcher reaps it, not this object
         return process.pid
+
+    def _popen_on(
+        self, command: list[str], stdio: tuple[int | None, int | None, int | None]
+    ) -> subprocess.Popen[bytes]:
+        stdin, stdout, stderr = (subprocess.DEVNULL if fd is None else fd for fd in stdio)
+        return subprocess.Popen(
+            command, stdin=stdin, stdout=stdout, stderr=stderr, env=_ENVIRONMENT, start_new_session=True
+        )
 
     def _popen_piped(self, command: list[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -307,14 +360,3 @@ def _pid_written(attempt: Attempt) -> bool:
         return bool((attempt.directory / "pid").read_text().strip())
     except FileNotFoundError:
         return False
-
-
-async def _ended(process: Process) -> None:
-    """Wait without reaping: the Popen object wants the exit status."""
-    fd = process.open()
-    if fd is None:
-        return
-    try:
-        await readable(fd)
-    finally:
-        os.close(fd)

@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS server: logs for `kubectl logs`, the pods it runs, its health.
+"""The kubelet's HTTPS server: logs for `kubectl logs`, exec, attach and port-forward, the pods it runs.
 
 Only a client with a certificate of the configured CA that was issued to the API server is served; it has
 authenticated and authorised the user by then. Renewed certificate files are taken for new connections.
@@ -20,6 +20,7 @@ from aiohttp.typedefs import Handler
 from edgevirt.engine.kubelet import logs
 from edgevirt.engine.kubelet.kubelet import Pods
 from edgevirt.engine.kubelet.settings import Settings
+from edgevirt.engine.kubelet.streaming.routes import Streaming
 from edgevirt.engine.pki.identity import IdentityError, peer_role
 from edgevirt.linux import inotify
 
@@ -52,8 +53,7 @@ def application(pods: Pods, settings: Settings) -> web.Application:
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/pods", _pods)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _container_logs)
-    for kind in ("exec", "attach", "run", "portForward"):
-        app.router.add_route("*", f"/{kind}/{{rest:.*}}", _not_implemented)
+    Streaming(pods).add_to(app)
     return app
 
 
@@ -103,11 +103,6 @@ async def _pods(request: web.Request) -> web.Response:
     items = [worker.pod for worker in request.app[_PODS].all()]
     body = {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}
     return web.Response(body=msgspec.json.encode(body), content_type="application/json")
-
-
-async def _not_implemented(request: web.Request) -> web.Response:
-    kind = request.path.split("/")[1]
-    return web.Response(status=501, text=f"{kind} is not implemented by this node\n")
 
 
 async def _container_logs(request: web.Request) -> web.StreamResponse:

@@ -11,44 +11,21 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import Any
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
 from edgevirt.engine.apiserver.aggregation.endpoints import Target
 from edgevirt.engine.apiserver.aggregation.headers import returned
+from edgevirt.engine.streams.takeover import CHUNK, Taken, taken_over
 
 HANDSHAKE_TIMEOUT = 30.0
 MAX_HEAD = 64 * 1024
 MAX_BODY = 1024 * 1024
-_CHUNK = 64 * 1024
 
 
 class HandshakeFailed(Exception):
     """The backend's answer to the handshake is no HTTP answer."""
-
-
-class _Joined(web.StreamResponse):
-    """Tells aiohttp that the answer was written already, beneath it."""
-
-    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
-
-
-class _Borrowed(asyncio.StreamReaderProtocol):
-    """Reads the client's bytes in aiohttp's place; `lost` tells that aiohttp missed the connection's end."""
-
-    lost = False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        super().connection_lost(exc)
 
 
 def wants_upgrade(headers: Mapping[str, str]) -> bool:
@@ -155,29 +132,12 @@ def _end_to_end(headers: CIMultiDict[str]) -> CIMultiDict[str]:
 async def _join(
     request: web.Request, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> web.StreamResponse:
-    """Takes the client's transport away from aiohttp, joins both streams, and gives it back closed."""
-    transport = request.transport
-    response = _Joined()
-    response.force_close()
-    if transport is None:  # the client is gone
-        return response
-    loop = asyncio.get_running_loop()
-    server_side: Any = request.protocol
-    client_reader = asyncio.StreamReader(limit=_CHUNK, loop=loop)
-    protocol = _Borrowed(client_reader, loop=loop)
-    transport.set_protocol(protocol)
-    protocol.connection_made(transport)
-    transport.resume_reading()
-    client_writer = asyncio.StreamWriter(transport, protocol, client_reader, loop)
-    try:
-        client_writer.write(head)
-        await _both_ways((client_reader, client_writer), (reader, writer))
-    finally:
-        transport.set_protocol(server_side)
-        if protocol.lost:
-            server_side.connection_lost(None)
-        transport.close()
-    return response
+    """Takes the client's connection away from aiohttp and joins both streams."""
+    async with taken_over(request) as client:
+        if client is not None:
+            client[1].write(head)
+            await _both_ways(client, (reader, writer))
+    return Taken()
 
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -199,7 +159,7 @@ async def _both_ways(one: Stream, other: Stream) -> None:
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     try:
-        while data := await source.read(_CHUNK):
+        while data := await source.read(CHUNK):
             sink.write(data)
             await sink.drain()
     except (ConnectionError, ssl.SSLError, TimeoutError):
