@@ -165,6 +165,7 @@ class ApiServer:
         seams.authenticator, seams.authorizer = parts.authenticator, parts.authorizer
         seams.token_issuer, seams.reviews = parts.tokens, dict(parts.reviews)
         self._tokens = parts.tokens
+        self._roles = RoleAggregation(cluster, self._writes)
         self._token_secrets = TokenSecrets(
             cluster, self._writes, self._deletes, parts.tokens, client_ca or settings.certificate.read_bytes()
         )
@@ -261,6 +262,8 @@ class ApiServer:
     async def listen(self) -> None:
         """Creates what must exist and accepts connections. Raises OSError if the address is taken."""
         await Bootstrap(self.cluster, self._writes).run(self._trust_configuration())
+        if self._tokens is not None:
+            await self._roles.settle()
         observer = Observer(self._rest.handle, self._metrics.requests, self._audit, self._settings.clock)
         server = web.Server(
             observer.handle,
@@ -290,7 +293,7 @@ class ApiServer:
         tasks.create_task(expire_events(self.cluster), name="event-expiry")
         if self._tokens is not None:
             tasks.create_task(self._token_secrets.run(), name="token-secrets")
-            tasks.create_task(RoleAggregation(self.cluster, self._writes).run(), name="role-aggregation")
+            tasks.create_task(self._roles.run(), name="role-aggregation")
         if self._aggregator is not None:
             tasks.create_task(self._aggregator.run(), name="aggregator")
         if self._settings.reload is not None:

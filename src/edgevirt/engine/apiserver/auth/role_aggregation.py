@@ -45,6 +45,11 @@ def aggregated_rules(role: Mapping[str, Any], roles: Sequence[Mapping[str, Any]]
     return found
 
 
+def _same(one: Sequence[Json], other: Sequence[Json]) -> bool:
+    """Whether both hold the same rules: roles that select each other would never agree on an order."""
+    return all(rule in other for rule in one) and all(rule in one for rule in other)
+
+
 def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     try:
         return selects(selector, labels)
@@ -53,12 +58,17 @@ def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 
 class RoleAggregation:
-    """`run` it for as long as the server runs."""
+    """`settle` before the server listens, then `run` for as long as it does."""
 
     def __init__(self, cluster: Cluster, writes: Writes) -> None:
         self._cluster = cluster
         self._writes = writes
         self._changed = asyncio.Event()
+
+    async def settle(self) -> None:
+        """Writes until every aggregated role holds what it selects."""
+        while await self._aggregate():
+            pass
 
     async def run(self) -> None:
         end = self._cluster.observe(RBAC_GROUP, "clusterroles", lambda *_: self._changed.set())
@@ -70,20 +80,24 @@ class RoleAggregation:
         finally:
             end()
 
-    async def _aggregate(self) -> None:
+    async def _aggregate(self) -> bool:
+        """Whether anything was written."""
+        written = False
         roles = self._cluster.list(RBAC_GROUP, "clusterroles")
         for role in roles:
             wanted = aggregated_rules(role, roles)
-            if wanted is None or wanted == (role.get("rules") or []):
+            if wanted is None or _same(wanted, role.get("rules") or []):
                 continue
             try:
                 await self._writes.apply(*self._configuration(role["metadata"]["name"], wanted), force=True)
+                written = True
             except StatusError as error:
                 if error.code in (404, 409):
                     continue  # it changed meanwhile, which wakes us again
                 name = role["metadata"]["name"]
                 _log.warning("a role cannot be aggregated: %s", error, extra={"role": name})
                 asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._changed.set)
+        return written
 
     def _configuration(self, name: str, rules: list[Json]) -> tuple[Request, Json]:
         resource = self._cluster.registry.lookup(RBAC_GROUP, "v1", "clusterroles")
