@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import StatusError, unclassified
-from edgevirt.engine.apiserver.fieldset import Fields, children, insert, is_member
+from edgevirt.engine.apiserver.fieldset import SELF, Fields, children, insert, is_member
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.schema import OPEN_MAP, SCALAR, SchemaNode
 
@@ -124,88 +124,111 @@ def _is_leaf(node: SchemaNode, value: Any) -> bool:
 def compare(node: SchemaNode, old: Any, new: Any, present: frozenset[str] = frozenset()) -> Difference:
     """What `new` changes in `old`. `present` names declared maps that exist even when not written."""
     result = Difference()
-    _compare_map(node, old, new, result, present)
+    _compare_maps(node, old, new, result, present)
     return result
 
 
-def _compare_map(node: SchemaNode, old: Any, new: Any, out: Difference, present: frozenset[str]) -> None:
-    """Fills `out` with the differences of two maps, either of which may be ABSENT."""
-    old_items = old if isinstance(old, dict) else {}
-    new_items = new if isinstance(new, dict) else {}
+def _compare_maps(node: SchemaNode, old: Any, new: Any, out: Difference, present: frozenset[str]) -> None:
+    """Fills `out` with the differences of two maps, either of which may be null."""
+    old_items = old or {}
+    new_items = new or {}
+    fields, elem = node.fields, _values_node(node)
     for name, value in new_items.items():
         before = old_items.get(name, ABSENT)
         if before is value:
             continue
-        below = _compare(node_for(node, name), before, value, present)
-        _collect(out, f"f:{name}", below, name in present and name in node.fields)
+        below = fields.get(name) or elem
+        always = name in present and name in fields
+        if before is ABSENT:
+            out.added[f"f:{name}"] = _whole(below, value, present, not always)
+        else:
+            _collect(out, f"f:{name}", below, before, value, present, always)
     for name, value in old_items.items():
         if name not in new_items:
-            below = _compare(node_for(node, name), value, ABSENT, present)
-            _collect(out, f"f:{name}", below, name in present and name in node.fields)
+            always = name in present and name in fields
+            out.removed[f"f:{name}"] = _whole(fields.get(name) or elem, value, present, not always)
 
 
-class _Below:
-    """The difference at one path: `own` is what happened to the path itself ("" nothing)."""
+def _whole(node: SchemaNode, value: Any, present: frozenset[str], member: bool) -> Fields:
+    """The set node of a value that came or went with everything in it."""
+    if not value or not isinstance(value, dict | list):
+        return {}
+    shape = _shape(node, value)
+    if shape == "leaf":
+        return {}
+    result: Fields = {SELF: {}} if member else {}
+    if shape == "map":
+        fields, elem = node.fields, _values_node(node)
+        for name, item in value.items():
+            always = name in present and name in fields
+            result[f"f:{name}"] = _whole(fields.get(name) or elem, item, present, not always)
+    else:
+        item_node = _item_node(node, shape)
+        for element, item in elements(node, value).items():
+            result[element] = _whole(item_node, item, present, True)
+    return result
 
-    __slots__ = ("inner", "own")
 
-    def __init__(self, own: str, inner: Difference | None = None) -> None:
-        self.own = own
-        self.inner = inner
-
-
-_SAME = _Below("")
+def _values_node(node: SchemaNode) -> SchemaNode:
+    """The node of fields that `node` does not declare."""
+    return (node.elem if node.kind == "map" else None) or OPEN_MAP
 
 
-def _collect(out: Difference, element: str, below: _Below, always_present: bool) -> None:
-    own, inner = below.own, below.inner
-    if inner is None:
-        if own:
-            getattr(out, own)[element] = {}
+def _item_node(node: SchemaNode, shape: str) -> SchemaNode:
+    return (node.elem or OPEN_MAP) if shape == "list" else SCALAR
+
+
+def _collect(
+    out: Difference,
+    element: str,
+    node: SchemaNode,
+    old: Any,
+    new: Any,
+    present: frozenset[str],
+    always: bool,
+) -> None:
+    """Adds to `out` what differs at `element`, where both have a value."""
+    if isinstance(new, str) and isinstance(old, str):
+        if old != new:
+            out.modified[element] = {}
         return
-    if always_present:
-        own = ""
-    insert(out.added, element, own == "added", inner.added)
-    insert(out.removed, element, own == "removed", inner.removed)
-    insert(out.modified, element, own == "modified", inner.modified)
-
-
-def _compare(node: SchemaNode, old: Any, new: Any, present: frozenset[str]) -> _Below:
-    own = "added" if old is ABSENT else "removed" if new is ABSENT else ""
-    shape = _shape(node, old if new is ABSENT or new is None else new)
+    shape = _shape(node, old if new is None else new)
     kind = dict if shape == "map" else list
-    if shape != "leaf" and _is_empty_or(kind, old) and _is_empty_or(kind, new):
-        if not _filled(old) and not _filled(new):
-            return _SAME if old == new else _Below(own or "modified")
-        if shape != "map":
-            return _Below(own, _compare_lists(node, old, new, shape, present))
+    if shape == "leaf" or not (_is_empty_or(kind, old) and _is_empty_or(kind, new)):
+        if not _equal(old, new):
+            out.modified[element] = {}
+    elif not old and not new:
+        if old != new:
+            out.modified[element] = {}
+    else:
         inner = Difference()
-        _compare_map(node, old, new, inner, present)
-        return _Below(own, inner)
-    if own:
-        return _Below(own)
-    return _SAME if _equal(old, new) else _Below("modified")
+        if shape == "map":
+            _compare_maps(node, old, new, inner, present)
+        else:
+            _compare_lists(node, old or [], new or [], shape, inner, present)
+        insert(out.added, element, False, inner.added)
+        insert(out.removed, element, False, inner.removed)
+        insert(out.modified, element, False, inner.modified)
 
 
 def _is_empty_or(kind: type, value: Any) -> bool:
-    return value is ABSENT or value is None or isinstance(value, kind)
+    return value is None or isinstance(value, kind)
 
 
-def _filled(value: Any) -> bool:
-    return value is not ABSENT and bool(value)
-
-
-def _compare_lists(node: SchemaNode, old: Any, new: Any, shape: str, present: frozenset[str]) -> Difference:
-    out = Difference()
-    before = elements(node, old) if isinstance(old, list) else {}
-    after = elements(node, new) if isinstance(new, list) else {}
-    item_node = (node.elem or OPEN_MAP) if shape == "list" else SCALAR
+def _compare_lists(
+    node: SchemaNode, old: list[Any], new: list[Any], shape: str, out: Difference, present: frozenset[str]
+) -> None:
+    before, after = elements(node, old), elements(node, new)
+    item_node = _item_node(node, shape)
     for element, item in after.items():
-        _collect(out, element, _compare(item_node, before.get(element, ABSENT), item, present), False)
+        known = before.get(element, ABSENT)
+        if known is ABSENT:
+            out.added[element] = _whole(item_node, item, present, True)
+        else:
+            _collect(out, element, item_node, known, item, present, False)
     for element, item in before.items():
         if element not in after:
-            _collect(out, element, _compare(item_node, item, ABSENT, present), False)
-    return out
+            out.removed[element] = _whole(item_node, item, present, True)
 
 
 def _equal(left: Any, right: Any) -> bool:
