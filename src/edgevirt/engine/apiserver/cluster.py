@@ -7,6 +7,7 @@ the place where the store's errors become API errors.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -120,7 +121,7 @@ class Cluster:
     def get(self, group: str, plural: str, namespace: str, name: str) -> dict[str, Any] | None:
         key = f"{namespace}/{name}" if namespace else name
         record = self._stored(group, plural).get(key)
-        return decode(record) if record is not None else None
+        return _shared(record) if record is not None else None
 
     def list(self, group: str, plural: str, namespace: str = "") -> list[dict[str, Any]]:
         prefix = f"{namespace}/" if namespace else ""
@@ -135,6 +136,12 @@ class Cluster:
         for record in collection.scan():
             callback("ADDED", decode(record))
         return collection.observe(forward)
+
+
+@functools.lru_cache(maxsize=256)
+def _shared(record: Record) -> dict[str, Any]:
+    """The object for readers, who do not change it: namespaces and the like are asked for at every write."""
+    return decode(record)
 
 
 def storage_prefix(group: str, plural: str) -> str:

@@ -163,16 +163,27 @@ def metadata_faults(metadata: dict[str, Any], name_faults: Any = subdomain_fault
             Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")
         )
     else:
-        causes.extend(invalid_value("metadata.name", name, fault) for fault in name_faults(name))
-    labels: dict[str, str] = metadata.get("labels") or {}
+        faults = name_faults(name)
+        if faults:
+            causes.extend(invalid_value("metadata.name", name, fault) for fault in faults)
+    if labels := metadata.get("labels"):
+        causes.extend(_label_faults(labels))
+    if annotations := metadata.get("annotations"):
+        causes.extend(_annotation_faults(annotations))
+    if owners := metadata.get("ownerReferences"):
+        causes.extend(_owner_faults(owners))
+    if finalizers := metadata.get("finalizers"):
+        causes.extend(_finalizer_faults(finalizers))
+    return causes
+
+
+def _label_faults(labels: dict[str, str]) -> list[Cause]:
+    causes: list[Cause] = []
     for key in sorted(labels):
         causes.extend(invalid_value("metadata.labels", key, fault) for fault in label_key_faults(key))
         causes.extend(
             invalid_value("metadata.labels", labels[key], f) for f in label_value_faults(labels[key])
         )
-    causes.extend(_annotation_faults(metadata.get("annotations") or {}))
-    causes.extend(_owner_faults(metadata.get("ownerReferences") or []))
-    causes.extend(_finalizer_faults(metadata.get("finalizers") or []))
     return causes
 
 

@@ -137,20 +137,26 @@ class Registry:
 
     def __init__(self, resources: Iterable[ServedResource] = ()) -> None:
         self._by_path: dict[tuple[str, str, str], ServedResource] = {}
+        self._stored: dict[tuple[str, str], ServedResource] = {}
         self._callbacks: list[Callable[[], None]] = []
         self.generation = 0
         for resource in resources:
             self._by_path[(resource.group, resource.version, resource.plural)] = resource
+        self._index()
+
+    def _index(self) -> None:
+        self._stored = {
+            (resource.group, resource.plural): resource
+            for resource in self._by_path.values()
+            if resource.storage_version
+        }
 
     def lookup(self, group: str, version: str, plural: str) -> ServedResource | None:
         return self._by_path.get((group, version, plural))
 
     def storage_of(self, group: str, plural: str) -> ServedResource | None:
         """The version in which objects of this resource are stored."""
-        for resource in self._by_path.values():
-            if resource.group == group and resource.plural == plural and resource.storage_version:
-                return resource
-        return None
+        return self._stored.get((group, plural))
 
     def list(self) -> tuple[ServedResource, ...]:
         """All resources in order of registration."""
@@ -173,6 +179,7 @@ class Registry:
         for resource in resources:
             kept[(resource.group, resource.version, resource.plural)] = resource
         self._by_path = kept
+        self._index()
         self.generation += 1
         for callback in self._callbacks:
             callback()

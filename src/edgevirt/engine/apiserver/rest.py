@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -445,6 +446,7 @@ _SUBRESOURCE_KINDS = {
 }
 
 
+@functools.lru_cache(maxsize=256)
 def _manager_of(user_agent: str) -> str:
     """The first word of the User-Agent, as Kubernetes names managers that do not name themselves."""
     name = user_agent.partition("/")[0]

@@ -7,12 +7,12 @@ nobody reads.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
+from edgevirt.engine.apiserver.identifiers import new_uid
 from edgevirt.engine.apiserver.request import Attributes, Decision, UserInfo
 
 AUDIT_ID = "Audit-Id"
@@ -59,7 +59,7 @@ def audit_id_of(headers: object) -> str:
     """The id a request brought along, cut to 64 characters, or a new one."""
     brought = headers.get(AUDIT_ID, "") if hasattr(headers, "get") else ""
     text = "".join(character for character in str(brought)[:_MAX_ID] if character.isprintable())
-    return text or str(uuid.uuid4())
+    return text or new_uid()
 
 
 def attach(raw: web.BaseRequest, trail: Trail) -> None:

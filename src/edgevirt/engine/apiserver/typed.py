@@ -151,9 +151,7 @@ def _compare_maps(node: SchemaNode, old: Any, new: Any, out: Difference, present
 
 def _whole(node: SchemaNode, value: Any, present: frozenset[str], member: bool) -> Fields:
     """The set node of a value that came or went with everything in it."""
-    if not value or not isinstance(value, dict | list):
-        return {}
-    shape = _shape(node, value)
+    shape = _shape(node, value) if value else "leaf"
     if shape == "leaf":
         return {}
     result: Fields = {SELF: {}} if member else {}

@@ -336,7 +336,8 @@ class Writes:
     async def _mutate(self, attributes: AdmissionAttributes, obj: Json) -> Json:
         mutated = await self._cluster.seams.admission.mutate(attributes)
         result = mutated if mutated is not None else obj
-        attributes.resource.schema.prune(result)
+        if result is not obj:  # by a webhook; plugins change the object itself, and know its fields
+            attributes.resource.schema.prune(result)
         complete(attributes.resource, result)
         return result
 
@@ -348,12 +349,9 @@ class Writes:
         causes = metadata_faults(metadata, resource.name_faults)
         if old is not None:
             causes.extend(_finalizer_faults(metadata, old["metadata"]))
-        causes.extend(
-            cause
-            for cause in resource.schema.validate(obj, old)
+        if found := resource.schema.validate(obj, old):
             # Owner references were looked at above, under the names Kubernetes gives their faults.
-            if not cause.field.startswith("metadata.ownerReferences")
-        )
+            causes.extend(cause for cause in found if not cause.field.startswith("metadata.ownerReferences"))
         causes.extend(resource.strategy.validate(obj, old))
         if causes:
             raise invalid(resource.kind, resource.group, metadata.get("name") or "", causes)

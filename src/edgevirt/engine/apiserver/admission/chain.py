@@ -16,6 +16,10 @@ from edgevirt.engine.apiserver.admission.policies import Policies
 from edgevirt.engine.apiserver.admission.webhooks import Webhooks
 from edgevirt.engine.apiserver.request import AdmissionAttributes
 
+Plugins = tuple[Plugin, ...]
+
+_REMEMBERED = 4096
+
 
 class Chain:
     """Implements `extension.AdmissionChain`."""
@@ -33,13 +37,12 @@ class Chain:
         self._policies = policies
         self._webhooks = webhooks
         self._close = close
+        self._interested: dict[tuple[str, str, str, str], tuple[Plugins, Plugins]] = {}
 
     def concerns(self, group: str, version: str, plural: str, subresource: str, operation: str) -> bool:
         """Whether any part could have an interest; the scope is not known here, so both are assumed."""
-        if any(
-            plugin.concerns(group, plural, subresource, operation)
-            for plugin in (*self._mutating, *self._validating)
-        ):
+        mutating, validating = self._plugins(group, plural, subresource, operation)
+        if mutating or validating:
             return True
         return any(
             part.concerns(Target(group, version, plural, subresource, operation, namespaced))
@@ -47,18 +50,37 @@ class Chain:
             for namespaced in (True, False)
         )
 
+    def _plugins(self, group: str, plural: str, subresource: str, operation: str) -> tuple[Plugins, Plugins]:
+        """The mutating and the validating plugins with an interest; it depends on nothing else."""
+        key = (group, plural, subresource, operation)
+        found = self._interested.get(key)
+        if found is None:
+            if len(self._interested) >= _REMEMBERED:
+                self._interested.clear()
+            found = self._interested[key] = (
+                tuple(plugin for plugin in self._mutating if plugin.concerns(*key)),
+                tuple(plugin for plugin in self._validating if plugin.concerns(*key)),
+            )
+        return found
+
+    def _plugins_for(self, attributes: AdmissionAttributes) -> tuple[Plugins, Plugins]:
+        resource = attributes.resource
+        return self._plugins(resource.group, resource.plural, attributes.subresource, attributes.operation)
+
     async def mutate(self, attributes: AdmissionAttributes) -> dict[str, Any] | None:
         """Runs the mutating phase; returns the object to go on with. Raises StatusError."""
-        self._run(self._mutating, attributes)
+        plugins, _ = self._plugins_for(attributes)
+        _run(plugins, attributes)
         if self._webhooks.mutating.matching(target_of(attributes)) and await self._webhooks.mutate(
             attributes
         ):
-            self._run(self._mutating, attributes)
+            _run(plugins, attributes)
         return attributes.object
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
         """Runs the validating phase. Raises StatusError."""
-        self._run(self._validating, attributes)
+        _, plugins = self._plugins_for(attributes)
+        _run(plugins, attributes)
         self._policies.validate(attributes)
         if self._webhooks.validating.matching(target_of(attributes)):
             await self._webhooks.validate(attributes)
@@ -67,9 +89,7 @@ class Chain:
         """Closes connections to webhooks."""
         await self._close()
 
-    @staticmethod
-    def _run(plugins: Sequence[Plugin], attributes: AdmissionAttributes) -> None:
-        resource = attributes.resource
-        for plugin in plugins:
-            if plugin.concerns(resource.group, resource.plural, attributes.subresource, attributes.operation):
-                plugin.admit(attributes)
+
+def _run(plugins: Plugins, attributes: AdmissionAttributes) -> None:
+    for plugin in plugins:
+        plugin.admit(attributes)

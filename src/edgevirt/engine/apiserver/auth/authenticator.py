@@ -27,6 +27,7 @@ UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS = UserInfo("system:anonymous", groups=(UNAUTHENTICATED,))
 NODE_NAME = "authentication.kubernetes.io/node-name"
 ROLE = "edgevirt.io/role"
+_REMEMBERED = 512
 WEBSOCKET_BEARER = "base64url.bearer.authorization.k8s.io."
 
 
@@ -46,13 +47,14 @@ class RequestAuthenticator:
         self._tokens = tokens
         self._client_ca_subject = client_ca_subject
         self._static_tokens = dict(static_tokens or {})
+        self._certificates: dict[int, tuple[Mapping[str, Any], UserInfo]] = {}
 
     def authenticate(
         self, headers: Mapping[str, str], peer_certificate: Mapping[str, Any] | None
     ) -> UserInfo:
         """The user of a request. Raises StatusError 401 for wrong credentials."""
         if peer_certificate:
-            return self._certificate_user(peer_certificate)
+            return self._known_certificate(peer_certificate)
         token = bearer_token(headers)
         if not token:
             return ANONYMOUS
@@ -68,6 +70,20 @@ class RequestAuthenticator:
             return VerifiedToken(with_group(user, AUTHENTICATED), tuple(audiences))
         verified = self._tokens.verify(token, audiences)
         return VerifiedToken(with_group(verified.user, AUTHENTICATED), verified.audiences)
+
+    def _known_certificate(self, certificate: Mapping[str, Any]) -> UserInfo:
+        """The user of a connection's certificate, worked out at its first request.
+
+        A connection gives the same mapping each time; it is kept, so that no other takes its identity.
+        """
+        known = self._certificates.get(id(certificate))
+        if known is not None and known[0] is certificate:
+            return known[1]
+        user = self._certificate_user(certificate)
+        if len(self._certificates) >= _REMEMBERED:
+            self._certificates.clear()
+        self._certificates[id(certificate)] = (certificate, user)
+        return user
 
     def _certificate_user(self, certificate: Mapping[str, Any]) -> UserInfo:
         if self._client_ca_subject is not None and certificate.get("issuer") != self._client_ca_subject:

@@ -8,6 +8,7 @@ to be lost. Semantic validation of a kind (names, immutability, cross-field rule
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -28,7 +29,13 @@ from edgevirt.engine.apiserver.schema import (
 )
 from edgevirt.engine.apiserver.schema import builtin_facts as facts
 from edgevirt.engine.apiserver.schema.builtin_openapi import definitions
-from edgevirt.engine.apiserver.schema.builtin_types import OBJECT_META, StructType, ValueType, struct_type
+from edgevirt.engine.apiserver.schema.builtin_types import (
+    OBJECT_META,
+    Rules,
+    StructType,
+    ValueType,
+    struct_type,
+)
 from edgevirt.engine.apiserver.schema.quantities import is_quantity, stored_quantity
 from edgevirt.engine.apiserver.schema.timestamps import time_error
 
@@ -128,8 +135,21 @@ def struct_error(struct: StructType, obj: Json, path: tuple[str, ...]) -> str | 
 
 def _value_error(value_type: ValueType, value: Any, owner: str, path: tuple[str, ...]) -> str | None:
     match value_type.shape:
+        # The usual ones first: the cases are tried in order.
         case "string":
             fits = isinstance(value, str)
+        case "struct":
+            if isinstance(value, dict) and value_type.struct is not None:
+                return struct_error(value_type.struct, value, path)
+            fits = False
+        case "map":
+            if isinstance(value, dict) and value_type.elem is not None:
+                return _first_error(value_type.elem, value.values(), owner, path)
+            fits = False
+        case "list":
+            if isinstance(value, list) and value_type.elem is not None:
+                return _first_error(value_type.elem, value, owner, path)
+            fits = False
         case "bool":
             fits = isinstance(value, bool)
         case "int32":
@@ -150,26 +170,14 @@ def _value_error(value_type: ValueType, value: Any, owner: str, path: tuple[str,
             fits = False
         case "quantity":
             return None if is_quantity(value) else _NO_QUANTITY
-        case "struct":
-            if isinstance(value, dict) and value_type.struct is not None:
-                return struct_error(value_type.struct, value, path)
-            fits = False
         case "schema":
             return _schema_error(value_type, value, owner, path)
-        case "list":
-            if isinstance(value, list) and value_type.elem is not None:
-                return _first_error(value_type.elem, value, owner, path)
-            fits = False
-        case "map":
-            if isinstance(value, dict) and value_type.elem is not None:
-                return _first_error(value_type.elem, list(value.values()), owner, path)
-            fits = False
         case "any":
             return None
     return None if fits else _cannot_unmarshal(value_type, value, owner, path)
 
 
-def _first_error(elem: ValueType, values: list[Any], owner: str, path: tuple[str, ...]) -> str | None:
+def _first_error(elem: ValueType, values: Iterable[Any], owner: str, path: tuple[str, ...]) -> str | None:
     for item in values:
         problem = _value_error(elem, item, owner, path) if item is not None else None
         if problem is not None:
@@ -223,10 +231,15 @@ def prune_struct(struct: StructType, obj: Json, path: str, unknown: list[str]) -
             dropped.append(name)
         elif value_type.shape == "quantity":
             obj[name] = stored_quantity(value)
-        elif value_type.struct is not None or value_type.elem is not None:
+        elif _has_fields(value_type) or (value_type.elem is not None and _has_fields(value_type.elem)):
             _prune_value(value_type, value, child(path, name), unknown)
     for name in dropped:
         del obj[name]
+
+
+def _has_fields(value_type: ValueType) -> bool:
+    """Whether a value is an object with fields of its own, or a quantity to be written canonically."""
+    return value_type.struct is not None or value_type.shape == "quantity"
 
 
 def _prune_value(value_type: ValueType, value: Any, path: str, unknown: list[str]) -> None:
@@ -252,20 +265,48 @@ def _prune_value(value_type: ValueType, value: Any, path: str, unknown: list[str
 
 def _check_struct(struct: StructType, obj: Json, path: str, causes: list[Cause]) -> None:
     """Required fields and closed sets, in the order of the tables, then below."""
-    for name in facts.REQUIRED_FIELDS.get(struct.name, ()):
+    rules = struct.rules
+    if rules is None:
+        rules = struct.rules = _rules_of(struct)
+    for name, freely_empty in rules.required:
         value = obj.get(name)
-        freely_empty = (struct.name, name) in facts.FREELY_EMPTY
         if value is None or (value in ("", [], {}) and not freely_empty):
             causes.append(required(child(path, name)))
-    for name, value in obj.items():
-        value_type = struct.fields.get(name)
-        if value_type is None:
-            continue
-        choices = facts.ENUMS.get((struct.name, name))
-        if choices is not None:
-            _check_choice(value, choices, child(path, name), causes)
-        elif value_type.struct is not None or value_type.elem is not None:
-            _check_below(value_type, value, child(path, name), causes)
+    if rules.fields:
+        for name, value in obj.items():
+            if name in rules.choices:
+                _check_choice(value, rules.choices[name], child(path, name), causes)
+            elif name in rules.fields:
+                _check_below(struct.fields[name], value, child(path, name), causes)
+
+
+def _rules_of(struct: StructType) -> Rules:
+    """What the tables say of a type; fields below which they say nothing are left out."""
+    choices = {
+        name: facts.ENUMS[(struct.name, name)] for name in struct.fields if (struct.name, name) in facts.ENUMS
+    }
+    below = (name for name, value_type in struct.fields.items() if _is_ruled(value_type, set()))
+    return Rules(
+        required=tuple(
+            (name, (struct.name, name) in facts.FREELY_EMPTY)
+            for name in facts.REQUIRED_FIELDS.get(struct.name, ())
+        ),
+        choices=choices,
+        fields=frozenset((*choices, *below)),
+    )
+
+
+def _is_ruled(value_type: ValueType, seen: set[int]) -> bool:
+    """Whether the tables say anything about a value or what can be below it."""
+    struct = value_type.struct
+    if struct is None:
+        return value_type.elem is not None and _is_ruled(value_type.elem, seen)
+    if id(struct) in seen:
+        return False
+    seen.add(id(struct))
+    return struct.name in facts.REQUIRED_FIELDS or any(
+        (struct.name, name) in facts.ENUMS or _is_ruled(field, seen) for name, field in struct.fields.items()
+    )
 
 
 def _check_choice(value: Any, choices: tuple[str, ...], path: str, causes: list[Cause]) -> None:

@@ -77,6 +77,20 @@ class ValueType:
                 return plain
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What `builtin_facts` demands of an object type.
+
+    required: fields that must be there, and whether they may be empty.
+    choices: fields whose text is one of a closed set.
+    fields: those to look at, because of `choices` or of what is demanded below them.
+    """
+
+    required: tuple[tuple[str, bool], ...]
+    choices: dict[str, tuple[str, ...]]
+    fields: frozenset[str]
+
+
 @dataclass(slots=True)
 class StructType:
     """One object type. Filled while the graph is built, read-only from then on."""
@@ -84,6 +98,8 @@ class StructType:
     name: str
     definition: str
     fields: dict[str, ValueType] = field(default_factory=dict)
+    rules: Rules | None = None
+    """Worked out at the first validation."""
 
 
 def definition_name(cls: type) -> str:
