@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import shutil
 import subprocess
 import threading
 import time
@@ -16,6 +17,20 @@ Object = dict[str, Any]
 
 SECONDS = 60.0
 """What a command may take before it counts as hanging."""
+
+
+def environment(kubeconfig: Path, home: Path) -> dict[str, str]:
+    """What a user's shell gives to a client: a home and a kubeconfig in it, nothing of this process."""
+    config = home / ".kube/config"
+    if not config.exists():
+        config.parent.mkdir(parents=True)
+        shutil.copy(kubeconfig, config)
+    return {
+        "HOME": str(home),
+        "KUBECONFIG": str(config),
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+    }
 
 
 class Client:

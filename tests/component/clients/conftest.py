@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from busybox_pod import IMAGE, SERVER, pod
-from client_process import Client, Kubectl
+from client_process import Client, Kubectl, environment
 
 import client_programs
 from busybox_image import busybox_image
@@ -46,24 +45,12 @@ def homes(instance: Instance, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("homes")
 
 
-def environment(instance: Instance, home: Path) -> dict[str, str]:
-    """What a user's shell gives to a client: a home and a kubeconfig in it, nothing of this process."""
-    config = home / ".kube/config"
-    if not config.exists():
-        config.parent.mkdir(parents=True)
-        shutil.copy(instance.kubeconfig, config)
-    return {
-        "HOME": str(home),
-        "KUBECONFIG": str(config),
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-    }
-
-
 @pytest.fixture
 def admin(instance: Instance, homes: Path) -> Kubectl:
     """A kubectl for what a test needs around it."""
-    return Kubectl(client_programs.kubectl("1.37"), environment(instance, homes / "admin"), "default")
+    return Kubectl(
+        client_programs.kubectl("1.37"), environment(instance.kubeconfig, homes / "admin"), "default"
+    )
 
 
 @pytest.fixture
@@ -79,7 +66,7 @@ def namespace(admin: Kubectl) -> Iterator[str]:
 def kubectl(request: pytest.FixtureRequest, instance: Instance, homes: Path, namespace: str) -> Kubectl:
     version: str = request.param
     home = homes / f"kubectl-{version}"
-    return Kubectl(client_programs.kubectl(version), environment(instance, home), namespace)
+    return Kubectl(client_programs.kubectl(version), environment(instance.kubeconfig, home), namespace)
 
 
 @pytest.fixture
@@ -93,7 +80,7 @@ def web(kubectl: Kubectl) -> Kubectl:
 @pytest.fixture
 def shell(instance: Instance, homes: Path) -> Client:
     """Any program with the kubeconfig in its environment."""
-    return Client(("/usr/bin/env",), environment(instance, homes / "shell"))
+    return Client(("/usr/bin/env",), environment(instance.kubeconfig, homes / "shell"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,11 +16,10 @@ import yaml
 from edgevirt.engine.apiserver.errors import StatusError, bad_request, unsupported_media_type
 from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
 from edgevirt.engine.apiserver.objects import encode_json
-from edgevirt.engine.apiserver.protobuf import MEDIA_TYPE, read_protobuf
 from edgevirt.engine.apiserver.schema import protobuf_objects
 
 MAX_BYTES = 3 * 1024 * 1024
-ACCEPTED = ("application/json", "application/yaml", MEDIA_TYPE)
+ACCEPTED = ("application/json", "application/yaml", protobuf_objects.MEDIA_TYPE)
 
 _ENVELOPE = (
     'json: cannot unmarshal {got} into Go value of type struct {{ APIVersion string "json:\\"apiVersion,'
@@ -140,8 +139,6 @@ def read_object(body: bytes, content_type: str, kind: str) -> tuple[dict[str, An
             document = protobuf_objects.decode(body)
         except protobuf_objects.ProtobufError as error:
             raise bad_request(str(error)) from error
-    elif media == MEDIA_TYPE:
-        return read_protobuf(body), []
     else:
         raise unsupported_media_type(ACCEPTED)
     if not isinstance(document, dict):

@@ -12,7 +12,7 @@ from edgevirt.engine.apiserver.body import parse_yaml, read_object
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.negotiation import Form, negotiate
 from edgevirt.engine.apiserver.path import ResourcePath, parse_path, verb_of
-from edgevirt.engine.apiserver.protobuf import MEDIA_TYPE, read_protobuf
+from edgevirt.engine.apiserver.schema.protobuf_objects import MEDIA_TYPE
 
 pytestmark = pytest.mark.unit
 
@@ -67,27 +67,6 @@ def _field(number: int, data: bytes) -> bytes:
 
 def _object(kind: bytes, raw: bytes) -> bytes:
     return b"k8s\0" + _field(1, _field(1, b"v1") + _field(2, kind)) + _field(2, raw)
-
-
-def test_protobuf_config_map_is_read() -> None:
-    raw = _field(1, _field(1, b"name")) + _field(2, _field(1, b"k") + _field(2, b"v")) + bytes([4 << 3, 1])
-    assert read_protobuf(_object(b"ConfigMap", raw)) == {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "name"},
-        "data": {"k": "v"},
-        "immutable": True,
-    }
-
-
-def test_protobuf_kind_that_is_not_known_is_refused_by_name() -> None:
-    with pytest.raises(StatusError, match="Pod in v1 is not read as protobuf"):
-        read_protobuf(_object(b"Pod", b""))
-
-
-def test_protobuf_field_that_is_not_known_is_refused() -> None:
-    with pytest.raises(StatusError, match="field number 9"):
-        read_protobuf(_object(b"ConfigMap", _field(9, b"x")))
 
 
 @given(st.binary(max_size=60))

@@ -73,6 +73,18 @@ def test_what_kubectl_sends_is_read(kind: str) -> None:
     assert found == expected
 
 
+@pytest.mark.parametrize("api_version", ["v1", "meta.k8s.io/v1", "apps/v1"])
+def test_delete_options_are_read_whatever_group_names_them(api_version: str) -> None:
+    """Helm deletes its release's secrets with them."""
+    raw = varint(1 << 3) + b"\x05" + text(4, "Background")
+    assert decode(sent(api_version, "DeleteOptions", raw)) == {
+        "apiVersion": api_version,
+        "kind": "DeleteOptions",
+        "gracePeriodSeconds": 5,
+        "propagationPolicy": "Background",
+    }
+
+
 def test_an_eviction_keeps_a_grace_period_of_zero() -> None:
     options = varint(1 << 3) + b"\x00" + message(2, text(1, "u")) + texts_of(5, "All")
     raw = message(1, text(1, "p") + text(3, "ns")) + message(2, options)

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from edgevirt.api import apps, authentication, authorization, batch, core, policy, rbac, scheduling
+from edgevirt.api import apps, authentication, authorization, batch, core, meta, policy, rbac, scheduling
 from edgevirt.engine.apiserver.schema import Json, protobuf_workloads
 from edgevirt.engine.apiserver.schema.builtin_types import StructType, ValueType, struct_type
 
@@ -230,7 +230,8 @@ def decode(body: bytes) -> Json:
         raise ProtobufError("the body does not begin with the protobuf magic of Kubernetes")
     try:
         api_version, kind, raw = _envelope(body[len(MAGIC) :])
-        cls = _KINDS.get((api_version, kind))
+        # Every group has its own name for the same options.
+        cls = meta.DeleteOptions if kind == "DeleteOptions" else _KINDS.get((api_version, kind))
         if cls is None:
             raise ProtobufError(
                 f"{kind or 'an object'} in version {api_version or 'unknown'} is not read from protobuf; "
