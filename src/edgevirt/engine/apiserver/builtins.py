@@ -8,6 +8,7 @@ from edgevirt.api import authentication, authorization, resources
 from edgevirt.api.meta import Resource
 from edgevirt.engine.apiserver.cluster import storage_prefix
 from edgevirt.engine.apiserver.kinds.admission_policy import AdmissionPolicies, PolicyBindings
+from edgevirt.engine.apiserver.kinds.definition import Definitions
 from edgevirt.engine.apiserver.kinds.disruption import DisruptionBudgets
 from edgevirt.engine.apiserver.kinds.jobs import CronJobs, Jobs
 from edgevirt.engine.apiserver.kinds.quota import LimitRanges, Quotas
@@ -27,7 +28,6 @@ from edgevirt.engine.apiserver.strategies import (
     ApiServices,
     Claims,
     ConfigData,
-    Definitions,
     Events,
     Namespaces,
     Nodes,

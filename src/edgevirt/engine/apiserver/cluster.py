@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgevirt.engine.apiserver.conversion import Caller
 from edgevirt.engine.apiserver.errors import (
     already_exists,
     insufficient_storage,
@@ -34,7 +35,7 @@ from edgevirt.engine.apiserver.extension import (
     ReviewHandler,
     TokenIssuer,
 )
-from edgevirt.engine.apiserver.objects import as_version, decode, decode_json, type_prefix
+from edgevirt.engine.apiserver.objects import as_version, decode, decode_json, encode, type_prefix
 from edgevirt.engine.apiserver.registry import Registry, ServedResource
 from edgevirt.engine.store.collection import Collection
 from edgevirt.engine.store.errors import (
@@ -61,6 +62,8 @@ class Seams:
     aggregator: Aggregator = field(default_factory=NoAggregation)
     token_issuer: TokenIssuer | None = None
     reviews: dict[tuple[str, str], ReviewHandler] = field(default_factory=dict)
+    conversion: Caller | None = None
+    """Asks conversion webhooks."""
 
 
 class Cluster:
@@ -109,6 +112,36 @@ class Cluster:
         document: dict[str, Any] = decode_json(record.data)
         document["apiVersion"] = resource.api_version
         return document
+
+    async def shown(self, resource: ServedResource, records: list[Record]) -> list[Record]:
+        """The records as the resource's version shows them. Raises `StatusError` if they cannot be converted.
+
+        Only a definition with a conversion webhook costs anything here; for all others stored bytes serve
+        every version.
+        """
+        converter = resource.converter
+        if converter is None:
+            return records
+        prefix = self.prefix(resource)
+        foreign = [record for record in records if not record.data.startswith(prefix)]
+        if not foreign:
+            return records
+        documents = await converter.convert([decode(record) for record in foreign], resource.version)
+        made: dict[int, Record] = {}
+        for record, document in zip(foreign, documents, strict=True):
+            resource.schema.prune(document)
+            resource.schema.apply_defaults(document)
+            made[id(record)] = Record(record.key, record.revision, encode(document))
+        return [made.get(id(record), record) for record in records]
+
+    async def storable(self, resource: ServedResource, obj: dict[str, Any]) -> dict[str, Any]:
+        """The object as it is to be stored. Raises `StatusError` if it cannot be converted."""
+        converter = resource.converter
+        if converter is None:
+            return obj
+        (converted,) = await converter.convert([obj], converter.storage)
+        # Its own metadata, because the store stamps the revision into it.
+        return {**converted, "metadata": dict(converted["metadata"])}
 
     # ObjectReader
 

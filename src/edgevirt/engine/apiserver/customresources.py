@@ -14,6 +14,7 @@ from typing import Any
 
 from edgevirt.engine import failpoints
 from edgevirt.engine.apiserver.cluster import Cluster, storage_prefix
+from edgevirt.engine.apiserver.conversion import ConversionEndpoint, Converter
 from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.objects import decode
@@ -91,11 +92,17 @@ class CustomResources:
             for version in spec["versions"]
             for entry in version.get("selectableFields") or ()
         )
-        resources = served_resources(definition, Custom(fields), storage_prefix(group, plural))
+        resources = served_resources(
+            definition, Custom(fields), storage_prefix(group, plural), self._converter(spec)
+        )
         if terminating:
             resources = [_without_create(resource) for resource in resources]
+        known = self._served.get(name)
         self._served[name] = wanted
         self._cluster.registry.replace(group, plural, resources)
+        if known and wanted:
+            # Watches began under the old schema; they begin anew under the one that counts now.
+            self._end_watches(group, plural)
 
     def _withdraw(self, definition: Json) -> None:
         name, spec = definition["metadata"]["name"], definition["spec"]
@@ -104,16 +111,27 @@ class CustomResources:
             return
         group, plural = spec["group"], spec["names"]["plural"]
         self._cluster.registry.replace(group, plural, ())
-        for subscription in tuple(
-            self._cluster.store.collection(storage_prefix(group, plural)).subscriptions
-        ):
-            subscription.close()
+        self._end_watches(group, plural)
         # Names that were taken may be free now.
         for waiting in self._refused:
             record = self._cluster.collection(self._resource).get(waiting)
             if record is not None:
                 self._take(decode(record))
                 break
+
+    def _end_watches(self, group: str, plural: str) -> None:
+        collection = self._cluster.store.collection(storage_prefix(group, plural))
+        for subscription in tuple(collection.subscriptions):
+            subscription.close()
+
+    def _converter(self, spec: Json) -> Converter | None:
+        conversion = spec.get("conversion") or {}
+        if conversion.get("strategy") != "Webhook":
+            return None
+        storage = next(version["name"] for version in spec["versions"] if version.get("storage"))
+        endpoint = ConversionEndpoint.from_dict((conversion.get("webhook") or {}).get("clientConfig") or {})
+        seams = self._cluster.seams
+        return Converter(spec["group"], spec["names"]["kind"], storage, endpoint, lambda: seams.conversion)
 
     def _conflict(self, name: str, spec: Json) -> str:
         """Why the names are not free; "" if they are."""

@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from edgevirt.engine.apiserver.body import read_object
-from edgevirt.engine.apiserver.errors import StatusError, bad_request
+from edgevirt.engine.apiserver.errors import Cause, StatusError, bad_request, invalid
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.patch import invalid_patch
 from edgevirt.engine.apiserver.registry import ServedResource
+from edgevirt.engine.apiserver.schema import INVALID, shown
 
 Json = dict[str, Any]
 
@@ -30,7 +31,14 @@ def decode_object(
         )
     kind, version = obj.get("kind") or resource.kind, obj.get("apiVersion") or resource.api_version
     fault = type_fault(resource, kind, version)
+    if fault is not None and resource.custom and version == resource.api_version:
+        cause = Cause(INVALID, f"Invalid value: {shown(kind)}: must be {resource.kind}", "kind")
+        raise invalid(kind, resource.group, (obj.get("metadata") or {}).get("name") or "", [cause])
     if fault is not None:
+        if resource.custom and validation != "Ignore":
+            # Nothing but its type and metadata is known of an object of another version.
+            known = ("apiVersion", "kind", "metadata")
+            warnings.extend(f'unknown field "{name}"' for name in sorted(obj) if name not in known)
         raise _unhandled(resource, fault, kind, version)
     obj["apiVersion"], obj["kind"] = resource.api_version, resource.kind
     if not isinstance(obj.get("metadata"), dict):

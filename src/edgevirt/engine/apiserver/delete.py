@@ -13,7 +13,7 @@ from typing import Any
 
 from edgevirt.engine.apiserver.cluster import Cluster, api_errors, rfc3339
 from edgevirt.engine.apiserver.errors import StatusError, conflict, modified, success
-from edgevirt.engine.apiserver.objects import encode, encode_json, split_key
+from edgevirt.engine.apiserver.objects import decode, decode_json, encode, encode_json, split_key
 from edgevirt.engine.apiserver.options import DeleteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import AdmissionAttributes
@@ -49,10 +49,11 @@ class Deletes:
         cluster, resource = self._cluster, request.resource
         for _ in range(_ATTEMPTS):
             record = cluster.record(resource, request.namespace, request.name)
-            obj = cluster.object(resource, record)
+            # What is stored is marked as it is; only admission and the client see it converted.
+            obj = cluster.object(resource, record) if resource.converter is None else decode(record)
             _check_preconditions(resource, obj, options)
             if not admitted:
-                await self._admit(request, obj, options)
+                await self._admit(request, record, options)
             wanted = self._marked(resource, obj, options)
             try:
                 return await self._carry_out(request, record, obj, wanted, options)
@@ -70,14 +71,14 @@ class Deletes:
         gone = is_finished(resource, wanted)
         if not gone:
             if wanted == obj or options.dry_run:
-                return encode(wanted)
+                return await self._shown(resource, Record(record.key, record.revision, encode(wanted)))
             conflicted = False
             with api_errors(resource, request.name):
                 try:
                     stored = await cluster.store.update(
                         collection, record.key, record.revision, stamped(wanted)
                     )
-                    return cluster.data(resource, stored)
+                    return await self._shown(resource, stored)
                 except RevisionConflict:
                     conflicted = True
             if conflicted:
@@ -96,12 +97,16 @@ class Deletes:
             if conflicted:
                 raise RevisionConflict(record.revision)
             if resource.returns_deleted:
-                return cluster.data(resource, stored)
+                return await self._shown(resource, stored)
         elif resource.returns_deleted:
             return encode(obj)
         return encode_json(success(resource.group_resource, request.name, obj["metadata"].get("uid", "")))
 
-    async def _admit(self, request: Request, obj: Json, options: DeleteOptions) -> None:
+    async def _shown(self, resource: ServedResource, record: Record) -> bytes:
+        (shown,) = await self._cluster.shown(resource, [record])
+        return self._cluster.data(resource, shown)
+
+    async def _admit(self, request: Request, record: Record, options: DeleteOptions) -> None:
         resource, admission = request.resource, self._cluster.seams.admission
         if not admission.concerns(
             resource.group, resource.version, resource.plural, request.subresource, "DELETE"
@@ -114,7 +119,7 @@ class Deletes:
             name=request.name,
             namespace=request.namespace,
             object=None,
-            old_object=obj,
+            old_object=decode_json(await self._shown(resource, record)),
             user=request.user,
             dry_run=options.dry_run,
             options=options.document,

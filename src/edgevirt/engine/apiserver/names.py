@@ -252,3 +252,22 @@ def _finalizer_faults(finalizers: list[str]) -> list[Cause]:
             )
         )
     return causes
+
+
+def finalizer_faults(metadata: dict[str, Any], old: dict[str, Any]) -> list[Cause]:
+    """Nothing may begin to hold an object that is being deleted."""
+    if not old.get("deletionTimestamp"):
+        return []
+    before = old.get("finalizers") or []
+    added = [finalizer for finalizer in metadata.get("finalizers") or [] if finalizer not in before]
+    if not added:
+        return []
+    shown = ", ".join(f'"{finalizer}"' for finalizer in added)
+    return [
+        Cause(
+            "FieldValueForbidden",
+            "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
+            f"[]string{{{shown}}}",
+            "metadata.finalizers",
+        )
+    ]

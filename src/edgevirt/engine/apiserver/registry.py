@@ -16,6 +16,7 @@ from edgevirt.engine.apiserver.names import subdomain_faults
 from edgevirt.engine.apiserver.request import UserInfo
 
 if TYPE_CHECKING:
+    from edgevirt.engine.apiserver.conversion import Converter
     from edgevirt.engine.apiserver.schema import ObjectSchema
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -94,6 +95,8 @@ class ServedResource:
     schema: ObjectSchema
     strategy: Strategy
     storage_prefix: str
+    converter: Converter | None = None
+    """Converts to and from other versions; None where versions differ in name only."""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS

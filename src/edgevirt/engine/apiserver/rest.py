@@ -220,6 +220,7 @@ class Rest:
         selector = parse_selector(options.label_selector, options.field_selector, resource)
         if verb == "list":
             page = list_records(self._cluster, resource, request.namespace, options, selector)
+            page = dataclasses.replace(page, records=await self._cluster.shown(resource, page.records))
             return await self._answers.page(raw, accepted, resource, page, request.warnings)
         render, render_bookmark = self._answers.event_renderers(raw, accepted, resource)
         watch = Watch(self._cluster, resource, request.namespace, options, selector, render, render_bookmark)
@@ -242,13 +243,13 @@ class Rest:
         return self._answers.object(raw, accepted, resource, data, 201, request.warnings)
 
     async def _serve_object(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
-        cluster, resource = self._cluster, request.resource
+        resource = request.resource
         if resource.review or raw.method == "POST":
             raise method_not_allowed()
         accepted = negotiate(raw.headers.get("Accept", ""))
         if raw.method == "GET":
-            record = cluster.record(resource, request.namespace, request.name)
-            return self._answers.object(raw, accepted, resource, cluster.data(resource, record))
+            data = await self._data(request)
+            return self._answers.object(raw, accepted, resource, data)
         if raw.method == "DELETE":
             options = await self._delete_options(raw, request)
             data = await self._deletes.delete(request, options)
@@ -256,6 +257,13 @@ class Rest:
         data, created = await self._change(raw, request)
         status = 201 if created else 200
         return self._answers.object(raw, accepted, resource, data, status, request.warnings)
+
+    async def _data(self, request: Request) -> bytes:
+        """The stored object's bytes in the version asked for. Raises `StatusError`."""
+        cluster, resource = self._cluster, request.resource
+        record = cluster.record(resource, request.namespace, request.name)
+        (shown,) = await cluster.shown(resource, [record])
+        return cluster.data(resource, shown)
 
     async def _change(self, raw: web.BaseRequest, request: Request) -> tuple[bytes, bool]:
         """PUT or PATCH: the new bytes and whether the object was created."""
@@ -346,7 +354,7 @@ class Rest:
         selector = parse_selector(options.label_selector, options.field_selector, resource)
         deletion = await self._delete_options(raw, request)
         deleted = await self._deletes.delete_collection(request, deletion, selector)
-        page = Page(deleted, self._cluster.store.revision)
+        page = Page(await self._cluster.shown(resource, deleted), self._cluster.store.revision)
         return await self._answers.page(raw, accepted, resource, page, request.warnings)
 
     async def _serve_subresource(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
@@ -389,9 +397,9 @@ class Rest:
 
     async def _serve_status(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
         accepted = negotiate(raw.headers.get("Accept", ""))
-        cluster, resource = self._cluster, request.resource
+        resource = request.resource
         if raw.method == "GET":
-            data = cluster.data(resource, cluster.record(resource, request.namespace, request.name))
+            data = await self._data(request)
         elif raw.method in ("PUT", "PATCH"):
             data, _ = await self._change(raw, request)
         else:
@@ -399,10 +407,10 @@ class Rest:
         return self._answers.object(raw, accepted, resource, data, 200, request.warnings)
 
     async def _serve_scale(self, raw: web.BaseRequest, request: Request) -> bytes:
-        cluster, resource = self._cluster, request.resource
+        resource = request.resource
         if raw.method == "GET":
-            record = cluster.record(resource, request.namespace, request.name)
-            return encode_json(self._subresources.scale(resource, cluster.object(resource, record)))
+            stored = decode_json(await self._data(request))
+            return encode_json(self._subresources.scale(resource, stored))
         if raw.method == "PUT":
             self._prepare(raw, request, "UpdateOptions")
             scale, _ = read_object(await read_body(raw), raw.headers.get("Content-Type", ""), "Scale")

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from edgevirt.engine.apiserver import admission, aggregation, auth
+from edgevirt.engine.apiserver.admission.caller import WebhookCaller
 from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory
+from edgevirt.engine.apiserver.aggregation.trust import TrustStore
 from edgevirt.engine.apiserver.auth import issuer_discovery
 from edgevirt.engine.apiserver.auth.role_aggregation import RoleAggregation
 from edgevirt.engine.apiserver.auth.token_secrets import TokenSecrets
@@ -143,6 +145,7 @@ class ApiServer:
         self._custom = CustomResources(self.cluster, self._writes, self._deletes)
         self._custom.start()
         self._chain: admission.Chain | None = None
+        self._conversion_caller: WebhookCaller | None = None
         self._aggregator: aggregation.Aggregator | None = None
         if settings.secure:
             self._secure()
@@ -161,6 +164,7 @@ class ApiServer:
         )
         directory = ServiceDirectory()
         directory.observe(cluster)
+        self._conversion_caller = cluster.seams.conversion = WebhookCaller(directory, TrustStore())
         seams = cluster.seams
         seams.authenticator, seams.authorizer = parts.authenticator, parts.authorizer
         seams.token_issuer, seams.reviews = parts.tokens, dict(parts.reviews)
@@ -336,6 +340,8 @@ class ApiServer:
         await self._kubelets.close()
         if self._chain is not None:
             await self._chain.close()
+        if self._conversion_caller is not None:
+            await self._conversion_caller.close()
         await self._store.close()
         if self._audit is not None:
             await asyncio.to_thread(self._audit.close)

@@ -17,7 +17,6 @@ from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
 from edgevirt.engine.apiserver.names import invalid_value
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import shown
-from edgevirt.engine.apiserver.schema.crd_rules import validate_crd
 from edgevirt.engine.apiserver.schema.json_path import JsonPath
 
 Json = dict[str, Any]
@@ -379,33 +378,6 @@ class ApiServices(WithStatus):
 
     def validate(self, obj: Json, old: Json | None) -> list[Cause]:
         return validate_api_service(obj)
-
-
-class Definitions(Plain):
-    """CustomResourceDefinition: stored versions, and the finalizer that lets its objects go first."""
-
-    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
-        stored = [v["name"] for v in (obj.get("spec") or {}).get("versions") or () if v.get("storage")]
-        obj["status"] = {
-            "conditions": None,
-            "acceptedNames": {"plural": "", "kind": ""},
-            "storedVersions": stored,
-        }
-
-    def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
-        if context.subresource:
-            return
-        status = obj.setdefault("status", {})
-        stored = list(status.get("storedVersions") or ())
-        for version in (obj.get("spec") or {}).get("versions") or ():
-            if version.get("storage") and version["name"] not in stored:
-                obj["status"] = {**status, "storedVersions": [*stored, version["name"]]}
-
-    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
-        # What was valid when it was stored is not judged again, which also saves compiling its rules.
-        if old is not None and old.get("spec") == obj.get("spec"):
-            return []
-        return validate_crd(obj, old)
 
 
 class WebhookConfigurations(Plain):

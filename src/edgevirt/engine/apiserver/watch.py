@@ -88,6 +88,9 @@ class Watch:
             if initial is not None:
                 await self._send_initial(stream, initial, revision)
             await self._follow(stream, subscription, start)
+        except StatusError as error:
+            # A stream that has begun tells its end in itself.
+            await stream.write(b'{"type":"ERROR","object":', encode_json(error.to_status()), _TAIL)
         finally:
             subscription.close()
         return stream.response
@@ -109,7 +112,7 @@ class Watch:
         head = _HEADS[EventType.ADDED]
         for begin in range(0, len(records), BATCH):
             parts: list[bytes] = []
-            for record in records[begin : begin + BATCH]:
+            for record in await self._cluster.shown(self._resource, records[begin : begin + BATCH]):
                 parts += (head, self._form(self._cluster.data(self._resource, record)), _TAIL)
             await stream.write(*parts)
             await asyncio.sleep(0)  # a long list does not keep others waiting
@@ -137,7 +140,7 @@ class Watch:
             events = subscription.take(BATCH)
             if events:
                 parts: list[bytes] = []
-                for event in events:
+                for event in await self._shown(events):
                     self._append(parts, event)
                 if parts:
                     await stream.write(*parts)
@@ -150,6 +153,23 @@ class Watch:
                 alarm.set()
             else:
                 await subscription.wait()
+
+    async def _shown(self, events: list[Event]) -> list[Event]:
+        """The events with their objects in the version that is watched. Raises `StatusError`."""
+        if self._resource.converter is None:
+            return events
+        states = [state for event in events for state in (event.record, event.previous) if state is not None]
+        shown = dict(zip(map(id, states), await self._cluster.shown(self._resource, states), strict=True))
+        return [
+            Event(
+                event.type,
+                event.collection,
+                shown[id(event.record)],
+                shown.get(id(event.previous)),
+                event.previous_known,
+            )
+            for event in events
+        ]
 
     def _append(self, parts: list[bytes], event: Event) -> None:
         type_, record = event.type, event.record

@@ -35,7 +35,7 @@ from edgevirt.engine.apiserver.errors import (
 from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.identifiers import new_uid
 from edgevirt.engine.apiserver.managedfields import Manager, Scope
-from edgevirt.engine.apiserver.names import generate_name, invalid_value, metadata_faults
+from edgevirt.engine.apiserver.names import finalizer_faults, generate_name, invalid_value, metadata_faults
 from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, exact, metadata_of
 from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.registry import ServedResource, WriteContext
@@ -128,9 +128,12 @@ class Writes:
             try:
                 with api_errors(resource, metadata["name"]):
                     record = await cluster.store.create(
-                        cluster.collection(resource), key, stamped(obj), durable=is_durable(resource)
+                        cluster.collection(resource),
+                        key,
+                        stamped(await cluster.storable(resource, obj)),
+                        durable=is_durable(resource),
                     )
-                return cluster.data(resource, record)
+                return await self._shown(resource, record)
             except StatusError as error:
                 if not generated or error.reason != "AlreadyExists" or attempt == _GENERATE_ATTEMPTS - 1:
                     raise
@@ -148,7 +151,8 @@ class Writes:
         """
         cluster, resource = self._cluster, request.resource
         for attempt in range(_ATTEMPTS):
-            record = cluster.record(resource, request.namespace, request.name)
+            stored = cluster.record(resource, request.namespace, request.name)
+            (record,) = await cluster.shown(resource, [stored])
             old = cluster.object(resource, record)
             new = transform(cluster.object(resource, record))
             pinned = self._check_identity(request, record, old, new, patch)
@@ -172,13 +176,19 @@ class Writes:
             if is_finished(resource, obj):
                 # Who takes the last obstacle away gets the object as it was about to be stored.
                 answer = encode(obj)
-                await cluster.store.delete(collection, record.key, record.revision, stamped(obj))
+                last = stamped(await cluster.storable(resource, obj))
+                await cluster.store.delete(collection, record.key, record.revision, last)
                 return answer
             durable = is_durable(resource) and not is_heartbeat(resource, old, obj)
+            wanted = stamped(await cluster.storable(resource, obj))
             stored = await cluster.store.update(
-                collection, record.key, record.revision, stamped(obj), durable=durable
+                collection, record.key, record.revision, wanted, durable=durable
             )
-        return cluster.data(resource, stored)
+        return await self._shown(resource, stored)
+
+    async def _shown(self, resource: ServedResource, record: Record) -> bytes:
+        (shown,) = await self._cluster.shown(resource, [record])
+        return self._cluster.data(resource, shown)
 
     def _check_identity(self, request: Request, record: Record, old: Json, new: Json, patch: bool) -> bool:
         """Name, namespace, uid and revision of what was sent; True if it names a revision."""
@@ -348,7 +358,7 @@ class Writes:
         metadata = obj["metadata"]
         causes = metadata_faults(metadata, resource.name_faults)
         if old is not None:
-            causes.extend(_finalizer_faults(metadata, old["metadata"]))
+            causes.extend(finalizer_faults(metadata, old["metadata"]))
         if found := resource.schema.validate(obj, old):
             # Owner references were looked at above, under the names Kubernetes gives their faults.
             causes.extend(cause for cause in found if not cause.field.startswith("metadata.ownerReferences"))
@@ -497,24 +507,6 @@ def is_finished(resource: ServedResource, obj: Json) -> bool:
     if resource.plural == "namespaces" and not resource.group:
         return not (obj.get("spec") or {}).get("finalizers")
     return True
-
-
-def _finalizer_faults(metadata: Json, old: Json) -> list[Cause]:
-    if not old.get("deletionTimestamp"):
-        return []
-    before = old.get("finalizers") or []
-    added = [finalizer for finalizer in metadata.get("finalizers") or [] if finalizer not in before]
-    if not added:
-        return []
-    shown = ", ".join(f'"{finalizer}"' for finalizer in added)
-    return [
-        Cause(
-            "FieldValueForbidden",
-            "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers "
-            f"[]string{{{shown}}}",
-            "metadata.finalizers",
-        )
-    ]
 
 
 def _with_cause(details: Details, cause: Cause) -> Details:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def policies(policy: Json, *, reader: FakeReader | None = None, **binding: Any) 
 
 def refusal(made: Policies, attributes: AdmissionAttributes) -> StatusError | None:
     try:
-        made.validate(attributes)
+        asyncio.run(made.validate(attributes))
     except StatusError as error:
         return error
     return None

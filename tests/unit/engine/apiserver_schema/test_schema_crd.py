@@ -74,8 +74,38 @@ def _edit(path: str, value: Any) -> Callable[[Json], None]:
         ),
         (
             _edit("spec/conversion", {"strategy": "Webhook"}),
-            "spec.conversion.strategy",
-            "not available on this server",
+            "spec.conversion.webhookClientConfig",
+            "required when strategy is set to Webhook",
+        ),
+        (
+            _edit(
+                "spec/conversion",
+                {
+                    "strategy": "Webhook",
+                    "webhook": {"clientConfig": {"url": "http://x"}, "conversionReviewVersions": ["v1"]},
+                },
+            ),
+            "spec.conversion.webhookClientConfig.url",
+            "'https' is the only allowed URL scheme",
+        ),
+        (
+            _edit(
+                "spec/conversion",
+                {
+                    "strategy": "Webhook",
+                    "webhook": {
+                        "clientConfig": {"url": "https://x"},
+                        "conversionReviewVersions": ["v1beta1"],
+                    },
+                },
+            ),
+            "spec.conversion.conversionReviewVersions",
+            "must include at least one of v1",
+        ),
+        (
+            _edit("spec/conversion", {"strategy": "None", "webhook": {}}),
+            "spec.conversion.webhookClientConfig",
+            "should not be set when strategy is not set to Webhook",
         ),
         (_edit("spec/preserveUnknownFields", True), "spec.preserveUnknownFields", "must be false"),
         (

@@ -1,4 +1,5 @@
-"""One HTTPS call to a webhook: keep-alive, verified TLS, a deadline, and a bounded answer.
+"""One HTTPS call to a webhook, of admission or conversion: keep-alive, verified TLS, a deadline, a bounded
+answer.
 
 Failures are worded as a Go client words them, because that is what people search for when admission of
 everything they try fails.
@@ -10,18 +11,45 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import aiohttp
 from yarl import URL
 
-from edgevirt.engine.apiserver.admission.matching import Webhook
 from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory, Unresolved
 from edgevirt.engine.apiserver.aggregation.failures import describe
 from edgevirt.engine.apiserver.aggregation.trust import BadBundle, TrustStore
+from edgevirt.engine.apiserver.conversion import NotConverted
 
 MAX_ANSWER = 8 * 1024 * 1024
 _KEEP_ALIVE = 90.0
 _HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+
+
+class Address(Protocol):
+    """A service in the cluster, as a client configuration names it."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+
+
+class Callee(Protocol):
+    """Who is called: at a URL or at a service, trusted by a CA bundle, for so many seconds."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def service(self) -> Address | None: ...
+    @property
+    def ca_bundle(self) -> str: ...
+    @property
+    def timeout(self) -> int: ...
 
 
 class CallFailed(Exception):
@@ -36,7 +64,7 @@ class WebhookCaller:
         self._trust = trust
         self._session: aiohttp.ClientSession | None = None
 
-    async def call(self, webhook: Webhook, body: bytes) -> bytes:
+    async def call(self, webhook: Callee, body: bytes) -> bytes:
         """Posts an AdmissionReview and returns the raw answer. Raises CallFailed."""
         shown = f"{_shown_url(webhook)}?timeout={webhook.timeout}s"
         try:
@@ -52,13 +80,20 @@ class WebhookCaller:
         except (aiohttp.ClientError, OSError, ssl.SSLError, Unresolved, BadBundle) as error:
             raise CallFailed(f'failed to call webhook: Post "{shown}": {describe(error)}') from error
 
+    async def post(self, endpoint: Callee, body: bytes) -> bytes:
+        """Posts a ConversionReview and returns the raw answer. Raises NotConverted."""
+        try:
+            return await self.call(endpoint, body)
+        except CallFailed as error:
+            raise NotConverted(str(error).removeprefix("failed to call webhook: ")) from error
+
     async def close(self) -> None:
         """Closes the connections kept open."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    async def _post(self, webhook: Webhook, body: bytes) -> bytes:
+    async def _post(self, webhook: Callee, body: bytes) -> bytes:
         if self._session is None:
             connector = aiohttp.TCPConnector(keepalive_timeout=_KEEP_ALIVE, limit=0)
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
@@ -80,7 +115,7 @@ class WebhookCaller:
                 raise CallFailed(f"failed to call webhook: {_http_failure(response.status, answer)}")
             return answer
 
-    def _place(self, webhook: Webhook) -> tuple[URL, str | None]:
+    def _place(self, webhook: Callee) -> tuple[URL, str | None]:
         if webhook.service is None:
             return URL(webhook.url), None
         service = webhook.service
@@ -102,7 +137,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     yield b"".join(chunks)
 
 
-def _shown_url(webhook: Webhook) -> str:
+def _shown_url(webhook: Callee) -> str:
     if webhook.service is None:
         return webhook.url
     service = webhook.service

@@ -81,7 +81,7 @@ class Chain:
         """Runs the validating phase. Raises StatusError."""
         _, plugins = self._plugins_for(attributes)
         _run(plugins, attributes)
-        self._policies.validate(attributes)
+        await self._policies.validate(attributes)
         if self._webhooks.validating.matching(target_of(attributes)):
             await self._webhooks.validate(attributes)
 

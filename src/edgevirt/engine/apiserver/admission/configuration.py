@@ -60,7 +60,7 @@ def _webhook_faults(webhook: Mapping[str, Any], path: str) -> Iterator[Cause]:
         yield Cause("FieldValueInvalid", text, f"{path}.timeoutSeconds")
     for field in ("namespaceSelector", "objectSelector"):
         yield from selector_causes(webhook.get(field), f"{path}.{field}")
-    yield from _client_faults(webhook.get("clientConfig") or {}, f"{path}.clientConfig")
+    yield from client_faults(webhook.get("clientConfig") or {}, f"{path}.clientConfig")
     yield from _review_version_faults(webhook, f"{path}.admissionReviewVersions")
     yield from condition_faults(webhook.get("matchConditions") or (), f"{path}.matchConditions")
 
@@ -101,7 +101,7 @@ def rule_faults(rule: Mapping[str, Any], path: str) -> Iterator[Cause]:
         yield _unsupported(scope, ("*", "Cluster", "Namespaced"), f"{path}.scope")
 
 
-def _client_faults(client: Mapping[str, Any], path: str) -> Iterator[Cause]:
+def client_faults(client: Mapping[str, Any], path: str) -> Iterator[Cause]:
     url, service = client.get("url"), client.get("service")
     if (url is None) == (service is None):
         text = "Required value: exactly one of url or service is required"

@@ -18,6 +18,7 @@ from edgevirt.engine.apiserver.admission import review
 from edgevirt.engine.apiserver.admission.failures import ConditionError
 from edgevirt.engine.apiserver.admission.matching import NEVER, MatchRule, Target, selected_by, target_of
 from edgevirt.engine.apiserver.auth.labels import selects
+from edgevirt.engine.apiserver.conversion import in_version
 from edgevirt.engine.apiserver.errors import Cause, StatusError
 from edgevirt.engine.apiserver.extension import Authorizer, ObjectReader
 from edgevirt.engine.apiserver.registry import ServedResource
@@ -187,7 +188,7 @@ class Policies:
                 if binding.policy == policy.name:
                     yield policy, binding
 
-    def validate(self, attributes: AdmissionAttributes) -> None:
+    async def validate(self, attributes: AdmissionAttributes) -> None:
         """Judges one write; adds warnings and audit annotations. Raises StatusError for the first denial."""
         target = target_of(attributes)
         if not self.concerns(target):
@@ -195,7 +196,7 @@ class Policies:
         write = _Write(attributes, self._reader, self._authorizer)
         findings: list[_Finding] = []
         for policy, binding in self._pairs():
-            findings.extend(self._judge(policy, binding, write))
+            findings += await self._judge(policy, binding, write)
         denied: list[_Finding] = []
         for finding in findings:
             if "Deny" in finding.actions:
@@ -206,21 +207,24 @@ class Policies:
         if denied:
             raise _refusal(attributes, denied[0])
 
-    def _judge(self, policy: Policy, binding: Binding, write: _Write) -> Iterator[_Finding]:
+    async def _judge(self, policy: Policy, binding: Binding, write: _Write) -> list[_Finding]:
         version = self._matching_version(policy, binding, write)
         if not version:
-            return
+            return []
+        values = await write.values(version)
         try:
-            outcomes = list(self._outcomes(policy, binding, write, version))
+            outcomes = list(self._outcomes(policy, binding, write, values))
         except (_NotConfigured, ConditionError) as error:
-            if policy.fail_closed:
-                yield _Finding(policy.name, binding.name, str(error), "", frozenset({"Deny"}))
-            return
+            denied = _Finding(policy.name, binding.name, str(error), "", frozenset({"Deny"}))
+            return [denied] if policy.fail_closed else []
+        found: list[_Finding] = []
         for outcome in outcomes:
             for key, value in outcome.annotations.items():
                 write.attributes.audit_annotations[f"{policy.name}/{key}"] = value
             for failure in outcome.failures:
-                yield _Finding(policy.name, binding.name, failure.message, failure.reason, binding.actions)
+                message, reason = failure.message, failure.reason
+                found.append(_Finding(policy.name, binding.name, message, reason, binding.actions))
+        return found
 
     def _matching_version(self, policy: Policy, binding: Binding, write: _Write) -> str:
         target = write.target
@@ -236,10 +240,9 @@ class Policies:
                 return ""
         return version
 
-    def _outcomes(self, policy: Policy, binding: Binding, write: _Write, version: str) -> Iterator[Any]:
+    def _outcomes(self, policy: Policy, binding: Binding, write: _Write, values: Json) -> Iterator[Any]:
         if policy.program is None:
             raise _NotConfigured(f"failed to configure policy: {policy.broken}")
-        values = write.values(version)
         for params in self._params(policy, binding, write):
             scope = values if params is _NO_PARAMS else {**values, "params": params}
             if policy.program.conditions.hold_for(scope):
@@ -351,7 +354,7 @@ class _Write:
         labels: Mapping[str, str] = (self._namespace.get("metadata") or {}).get("labels") or {}
         return labels
 
-    def values(self, version: str) -> Json:
+    async def values(self, version: str) -> Json:
         """The variables of expressions that see the object in `version`."""
         known = self._values.get(version)
         if known is not None:
@@ -359,9 +362,8 @@ class _Write:
         from edgevirt.engine.apiserver.admission.expressions import variables
 
         attributes = self.attributes
-        group = attributes.resource.group
-        document = review.in_version(attributes.object, group, version)
-        old = review.in_version(attributes.old_object, group, version)
+        document = await in_version(attributes.resource, attributes.object, version)
+        old = await in_version(attributes.resource, attributes.old_object, version)
         request = review.request_document(attributes, "", version, document, old)
         values = variables(attributes, request, self._authorizer, document, old)
         cluster_wide = (

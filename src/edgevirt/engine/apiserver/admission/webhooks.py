@@ -22,6 +22,7 @@ from edgevirt.engine.apiserver.admission import review
 from edgevirt.engine.apiserver.admission.caller import CallFailed, WebhookCaller
 from edgevirt.engine.apiserver.admission.failures import ConditionError
 from edgevirt.engine.apiserver.admission.matching import Match, Target, WebhookTable, selected, target_of
+from edgevirt.engine.apiserver.conversion import in_version
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.extension import Authorizer, ObjectReader
 from edgevirt.engine.apiserver.request import AdmissionAttributes
@@ -134,9 +135,9 @@ class Webhooks:
                 "for this operation"
             )
         resource = attributes.resource
-        shown = review.in_version(attributes.object, resource.group, match.version)
+        shown = await in_version(resource, attributes.object, match.version)
         patched = apply_patch(copy.deepcopy(shown or {}), answer.patch)
-        result = review.in_version(patched, resource.group, resource.version)
+        result = await in_version(resource, patched, resource.version)
         if _identity(patched) != _identity(shown):
             raise errors.internal(
                 f'admission webhook "{webhook.name}" attempted to change apiVersion, kind, name or namespace '
@@ -183,9 +184,9 @@ class Webhooks:
         webhook = match.webhook
         if webhook.broken:
             raise CallFailed(webhook.broken)
-        group = attributes.resource.group
-        document = review.in_version(attributes.object, group, match.version)
-        old = review.in_version(attributes.old_object, group, match.version)
+        resource = attributes.resource
+        document = await in_version(resource, attributes.object, match.version)
+        old = await in_version(resource, attributes.old_object, match.version)
         uid = self._new_uid()
         request = review.request_document(attributes, uid, match.version, document, old)
         if webhook.conditions and not webhook.conditions.hold(

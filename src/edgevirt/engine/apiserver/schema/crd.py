@@ -6,17 +6,22 @@ resources has settled conflicts with other definitions before and writes the con
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgevirt.engine.apiserver.registry import Column, Scale, ServedResource, Strategy
 from edgevirt.engine.apiserver.schema import Json
 from edgevirt.engine.apiserver.schema.structural import StructuralSchema
 
+if TYPE_CHECKING:
+    from edgevirt.engine.apiserver.conversion import Converter
+
 AGE = Column("Age", type="date", json_path=".metadata.creationTimestamp", description="Time since creation.")
 NAME = Column("Name", format="name", json_path=".metadata.name", description="Name of the object.")
 
 
-def served_resources(crd: Json, strategy: Strategy, storage_prefix: str) -> list[ServedResource]:
+def served_resources(
+    crd: Json, strategy: Strategy, storage_prefix: str, converter: Converter | None = None
+) -> list[ServedResource]:
     """One resource per served version, the preferred version first (GA before beta before alpha)."""
     spec = crd["spec"]
     names = spec["names"]
@@ -39,6 +44,7 @@ def served_resources(crd: Json, strategy: Strategy, storage_prefix: str) -> list
                 schema=_schema(version, spec["group"], names["kind"], keep_all),
                 strategy=strategy,
                 storage_prefix=storage_prefix,
+                converter=converter,
                 short_names=tuple(names.get("shortNames") or ()),
                 categories=tuple(names.get("categories") or ()),
                 subresources=frozenset(

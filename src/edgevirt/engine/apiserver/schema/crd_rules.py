@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from edgevirt.engine.apiserver.admission.configuration import client_faults
 from edgevirt.engine.apiserver.errors import Cause
 from edgevirt.engine.apiserver.schema import FORBIDDEN, Json, invalid, required, unsupported
 from edgevirt.engine.apiserver.schema.json_path import JsonPath
@@ -210,14 +211,29 @@ def _check_conversion(conversion: Json, causes: list[Cause]) -> None:
     place = "spec.conversion.strategy"
     if not strategy:
         causes.append(required(place))
-    elif strategy == "Webhook":
-        text = (
-            "Forbidden: conversion webhooks are not available on this server; "
-            "use strategy None and keep all versions' fields compatible"
-        )
-        causes.append(Cause(FORBIDDEN, text, place))
-    elif strategy != "None":
-        causes.append(unsupported(place, strategy, ("None",)))
+    elif strategy not in ("None", "Webhook"):
+        causes.append(unsupported(place, strategy, ("None", "Webhook")))
+    elif strategy == "None":
+        if conversion.get("webhook") is not None:
+            text = "Forbidden: should not be set when strategy is not set to Webhook"
+            causes.append(Cause(FORBIDDEN, text, "spec.conversion.webhookClientConfig"))
+    else:
+        _check_conversion_webhook(conversion.get("webhook") or {}, causes)
+
+
+def _check_conversion_webhook(webhook: Json, causes: list[Cause]) -> None:
+    client = webhook.get("clientConfig")
+    if client is None:
+        text = "required when strategy is set to Webhook"
+        causes.append(required("spec.conversion.webhookClientConfig", text))
+    else:
+        causes.extend(client_faults(client, "spec.conversion.webhookClientConfig"))
+    versions = webhook.get("conversionReviewVersions") or []
+    place = "spec.conversion.conversionReviewVersions"
+    if not versions:
+        causes.append(required(place))
+    elif "v1" not in versions:
+        causes.append(invalid(place, versions, "must include at least one of v1"))
 
 
 def _check_stored_versions(crd: Json, spec: Json, causes: list[Cause]) -> None:
