@@ -264,7 +264,7 @@ async def test_a_pod_is_scheduled_and_one_that_does_not_fit_says_why(client: Cli
     held = await until(client, PODS, "second", lambda one: condition(one, "PodScheduled") is not None)
     said = condition(held, "PodScheduled")
     assert (said.status, said.reason) == ("False", "Unschedulable")
-    assert said.message == "0/1 nodes are available: 1 Insufficient memory."
+    assert said.message.startswith("0/1 nodes are available: 1 Insufficient memory. ")
     await client.patch(
         PODS, "first", {"status": {"phase": "Succeeded"}}, namespace="ns", subresource="status"
     )

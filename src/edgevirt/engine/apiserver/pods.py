@@ -23,6 +23,13 @@ _POD_IMMUTABLE_TEXT = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
+_GATED = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+    "lastProbeTime": None,
+}
 
 
 class Pods(Plain):
@@ -34,6 +41,8 @@ class Pods(Plain):
     def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
         spec = obj.get("spec") or {}
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+        if spec.get("schedulingGates"):
+            obj["status"]["conditions"] = [{**_GATED, "lastTransitionTime": context.now}]
 
     def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
         node = (obj.get("spec") or {}).get("nodeName")

@@ -66,6 +66,7 @@ class Subresources:
             if not own["annotations"]:
                 del own["annotations"]
             status = pod.setdefault("status", {})
+            status.pop("nominatedNodeName", None)
             status["conditions"] = _scheduled(status.get("conditions") or [], self._cluster.now())
             return pod
 

@@ -29,7 +29,6 @@ def _pod(pod: Pod) -> Iterator[str]:
         "spec.ephemeralContainers": bool(spec.ephemeral_containers),
         "spec.resourceClaims": bool(spec.resource_claims),
         "spec.runtimeClassName": bool(spec.runtime_class_name),
-        "spec.schedulingGates": bool(spec.scheduling_gates),
     }
     yield from (f"{path}: not supported by this node" for path, used in flags.items() if used)
     if spec.os and spec.os.name not in ("", "linux"):

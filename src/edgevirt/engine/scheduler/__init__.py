@@ -1,10 +1,9 @@
 """The scheduler of the embedded engine: it finds a node for every pod that has none.
 
-`plan` decides, purely, from a pod and what is known of the nodes; `scheduler` watches, binds and reports.
-Filters, messages and conditions are those of kube-scheduler. What it does not implement (required pod
-affinity and anti-affinity, hard topology spread, dynamic resource claims) it refuses with a condition
-naming the field. There is no preemption. Preferences among pods (preferred pod affinity, soft topology
-spread) do not influence the choice.
+`plan` decides, purely, from a pod and what is known of the nodes; `preemption`, whom to end for it;
+`scheduler` watches, binds and reports. Filters, scores, messages and conditions are those of
+kube-scheduler; what it does not implement (dynamic resource claims, gangs of pods) it refuses with a
+condition naming the field.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 from edgevirt.api.core import Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodSpec
 
+_NAME = "metadata.name"
+
 
 def matches_pod(node: Node, spec: PodSpec) -> bool:
     """Whether the node satisfies spec.nodeSelector and the required node affinity."""
@@ -22,6 +24,24 @@ def matches_pod(node: Node, spec: PodSpec) -> bool:
 
 def matches_selector(node: Node, selector: NodeSelector) -> bool:
     return any(matches_term(node, term) for term in selector.node_selector_terms)
+
+
+def named_nodes(spec: PodSpec) -> frozenset[str] | None:
+    """The only nodes the pod may go to because every term of its node affinity names some; else None.
+
+    This is how the pods of a DaemonSet find their node.
+    """
+    affinity = spec.affinity.node_affinity if spec.affinity else None
+    required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
+    if required is None or not required.node_selector_terms:
+        return None
+    names: set[str] = set()
+    for term in required.node_selector_terms:
+        by_name = [set(f.values) for f in term.match_fields if (f.key, f.operator) == (_NAME, "In")]
+        if not by_name:
+            return None
+        names |= set.intersection(*by_name)
+    return frozenset(names)
 
 
 def preference(node: Node, spec: PodSpec) -> int:
@@ -39,7 +59,7 @@ def preference(node: Node, spec: PodSpec) -> int:
 def matches_term(node: Node, term: NodeSelectorTerm) -> bool:
     if not term.match_expressions and not term.match_fields:
         return False
-    fields = {"metadata.name": node.metadata.name}
+    fields = {_NAME: node.metadata.name}
     return all(_holds(node.metadata.labels, wanted) for wanted in term.match_expressions) and all(
         _holds(fields, wanted) for wanted in term.match_fields
     )

@@ -1,4 +1,4 @@
-"""Who occupies what: resources and ports taken on every node, kept up to date pod by pod.
+"""Who occupies what: pods, resources and ports taken on every node, kept up to date pod by pod.
 
 A pod counts from the moment we decide where it goes (`assume`), not only when the watch reports it bound;
 otherwise two pods scheduled within a few milliseconds could both get the last free memory. An assumption ends
@@ -8,7 +8,7 @@ when the pod is seen bound, when binding failed (`release`), or when the pod is 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from edgevirt.api import quantity
 from edgevirt.api.core import Pod
@@ -18,25 +18,44 @@ from edgevirt.engine.scheduler.requests import Amounts, HostPort
 
 @dataclasses.dataclass(slots=True)
 class Usage:
-    """What is taken on one node. `amounts["pods"]` is the number of pods."""
+    """What is taken on one node, and by whom (by uid). `amounts["pods"]` is the number of pods."""
 
     amounts: Amounts = dataclasses.field(default_factory=dict)
     ports: dict[str, frozenset[HostPort]] = dataclasses.field(default_factory=dict)
+    pods: dict[str, Pod] = dataclasses.field(default_factory=dict)
 
     def taken_ports(self) -> Iterable[HostPort]:
         for ports in self.ports.values():
             yield from ports
 
+    def add(self, pod: Pod) -> None:
+        """Count the pod, which is not counted yet."""
+        for name, amount in _needs(pod).items():
+            self.amounts[name] = self.amounts.get(name, 0) + amount
+        if ports := requests.host_ports(pod):
+            self.ports[pod.metadata.uid] = ports
+        self.pods[pod.metadata.uid] = pod
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Entry:
-    node: str
-    amounts: Amounts
+    def remove(self, uid: str) -> None:
+        """Count the pod no longer."""
+        for name, amount in _needs(self.pods.pop(uid)).items():
+            self.amounts[name] -= amount
+        self.ports.pop(uid, None)
+
+    def changed(self, *, without: Collection[str] = (), plus: Iterable[Pod] = ()) -> Usage:
+        """What would be taken without some pods and with others."""
+        result = Usage(dict(self.amounts), dict(self.ports), dict(self.pods))
+        for uid in without:
+            result.remove(uid)
+        for pod in plus:
+            if pod.metadata.uid not in result.pods:
+                result.add(pod)
+        return result
 
 
 class Ledger:
     def __init__(self) -> None:
-        self._entries: dict[str, _Entry] = {}
+        self._nodes: dict[str, str] = {}
         self._usage: dict[str, Usage] = {}
 
     def usage(self, node: str) -> Usage:
@@ -44,7 +63,7 @@ class Ledger:
 
     def is_placed(self, uid: str) -> bool:
         """Whether the pod is bound or about to be."""
-        return uid in self._entries
+        return uid in self._nodes
 
     def observe(self, pod: Pod) -> None:
         """Take over what the API says about a pod."""
@@ -59,27 +78,25 @@ class Ledger:
         """Count the pod on `node`, and nowhere else."""
         uid = pod.metadata.uid
         self.release(uid)
-        try:
-            needs = requests.pod_requests(pod)
-        except quantity.QuantityError:
-            needs = {}  # bound by somebody else with a quantity nobody can read: it still is a pod
-        needs["pods"] = 1
-        self._entries[uid] = _Entry(node, needs)
-        usage = self._usage.setdefault(node, Usage())
-        for name, amount in needs.items():
-            usage.amounts[name] = usage.amounts.get(name, 0) + amount
-        if ports := requests.host_ports(pod):
-            usage.ports[uid] = ports
+        self._nodes[uid] = node
+        self._usage.setdefault(node, Usage()).add(pod)
 
     def release(self, uid: str) -> bool:
         """The pod occupies nothing any more. True if it did."""
-        entry = self._entries.pop(uid, None)
-        if entry is None:
+        node = self._nodes.pop(uid, None)
+        if node is None:
             return False
-        usage = self._usage[entry.node]
-        for name, amount in entry.amounts.items():
-            usage.amounts[name] -= amount
-        usage.ports.pop(uid, None)
-        if not usage.amounts.get("pods"):
-            del self._usage[entry.node]
+        usage = self._usage[node]
+        usage.remove(uid)
+        if not usage.pods:
+            del self._usage[node]
         return True
+
+
+def _needs(pod: Pod) -> Amounts:
+    try:
+        needs = requests.pod_requests(pod)
+    except quantity.QuantityError:
+        needs = {}  # bound by somebody else with a quantity nobody can read: it still is a pod
+    needs["pods"] = 1
+    return needs

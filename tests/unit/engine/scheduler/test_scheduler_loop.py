@@ -91,7 +91,10 @@ async def test_two_pods_at_once_do_not_share_memory_that_is_there_only_once() ->
         await settle(100)
         assert [it.where("a"), it.where("b")] == ["n1", ""]
         assert it.condition("b")["reason"] == "Unschedulable"
-        assert it.condition("b")["message"] == "0/1 nodes are available: 1 Insufficient memory."
+        assert it.condition("b")["message"] == (
+            "0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: "
+            "0/1 nodes are available: 1 No preemption victims found for incoming pod."
+        )
 
 
 async def test_a_pod_without_a_place_gets_the_one_that_another_leaves() -> None:
@@ -170,9 +173,41 @@ async def test_an_unbound_claim_holds_the_pod_until_it_is_bound() -> None:
         it.pod("a", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "disk"}}])
         await settle(100)
         assert it.condition("a")["message"] == (
-            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+            "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. "
+            "no new claims to deallocate, preemption: "
+            "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
         )
         it.api.put("/api/v1/persistentvolumes", "pv", spec={})
         it.api.put(claims, "disk", spec={"volumeName": "pv"}, status={"phase": "Bound"})
         await settle(100)
         assert it.where("a") == "n1"
+
+
+async def test_a_pod_of_higher_priority_ends_another_and_gets_its_place() -> None:
+    async with scheduling() as it:
+        it.node()
+        it.pod("low", priority=0)
+        await settle(100)
+        it.pod("high", priority=1000)
+        it.pod("middle", priority=500)
+        await settle(200)
+        assert f"{PODS}/low" not in it.api.objects
+        assert [it.where("high"), it.where("middle")] == ["n1", ""]
+        assert "Preempted" in it.event_reasons()
+        assert "No preemption victims found" in it.condition("middle")["message"]
+
+
+async def test_room_made_for_a_pod_is_not_given_to_a_lesser_one() -> None:
+    async with scheduling() as it:
+        it.node()
+        it.pod("top", memory="500Mi", priority=2000)
+        it.pod("high", memory="600Mi", priority=1000)
+        await settle(100)
+        spec = it.api.objects[f"{PODS}/high"]["spec"]
+        it.api.put(PODS, "high", spec=spec, status={"phase": "Pending", "nominatedNodeName": "n1"})
+        it.pod("low", memory="200Mi", priority=0)
+        await settle(100)
+        assert [it.where(name) for name in ("top", "high", "low")] == ["n1", "", ""]
+        it.api.remove(f"{PODS}/high")
+        await settle(100)
+        assert it.where("low") == "n1"

@@ -4,39 +4,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from cluster_on_paper import node, pod
 
 from edgevirt.api.core import Node, NodeSelector, Pod
 from edgevirt.engine.scheduler import requests
 from edgevirt.engine.scheduler.ledger import Ledger, Usage
-from edgevirt.engine.scheduler.plan import Candidate, Placement, Unschedulable, plan
+from edgevirt.engine.scheduler.node_view import Candidate
+from edgevirt.engine.scheduler.plan import Placement, Unschedulable, plan
 
 pytestmark = pytest.mark.unit
-
-SIZE = {"cpu": "2", "memory": "2Gi", "pods": "110", "devices.kubevirt.io/kvm": "1k"}
-
-
-def node(name: str = "n1", *, ready: str = "True", size: dict[str, Any] | None = None, **spec: Any) -> Node:
-    labels = spec.pop("labels", {})
-    return msgspec.convert(
-        {
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **labels}},
-            "spec": spec,
-            "status": {"allocatable": size or SIZE, "conditions": [{"type": "Ready", "status": ready}]},
-        },
-        Node,
-    )
-
-
-def pod(name: str = "p", **spec: Any) -> Pod:
-    wanted = spec.pop("requests", None)
-    containers = spec.pop("containers", [{"name": "c", "resources": {"requests": wanted or {}}}])
-    return msgspec.convert(
-        {
-            "metadata": {"name": name, "namespace": "ns", "uid": f"uid-{name}"},
-            "spec": {"containers": containers, **spec},
-        },
-        Pod,
-    )
 
 
 def verdict(wanted: Pod, *nodes: Node, taken: tuple[Pod, ...] = (), on: str = "n1") -> str:
@@ -70,14 +46,12 @@ def verdict(wanted: Pod, *nodes: Node, taken: tuple[Pod, ...] = (), on: str = "n
         (
             pod(),
             (node(ready="False"), node("n2", ready="Unknown")),
-            "0/2 nodes are available: "
-            "1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }, "
-            "1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }.",
+            "0/2 nodes are available: 2 node(s) had untolerated taint(s).",
         ),
         (
             pod(),
             (node(taints=[{"key": "dedicated", "value": "db", "effect": "NoSchedule"}]),),
-            "0/1 nodes are available: 1 node(s) had untolerated taint {dedicated: db}.",
+            "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
         ),
         (
             pod(nodeSelector={"disk": "ssd"}),
@@ -176,28 +150,23 @@ def test_terms_are_alternatives_and_an_empty_one_matches_nothing() -> None:
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        (
-            {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}},
-            "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution",
-        ),
-        (
-            {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}},
-            "spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution",
-        ),
-        (
-            {
-                "topologySpreadConstraints": [
-                    {"whenUnsatisfiable": "ScheduleAnyway"},
-                    {"whenUnsatisfiable": "DoNotSchedule"},
-                ]
-            },
-            r"spec.topologySpreadConstraints[1] with whenUnsatisfiable DoNotSchedule",
-        ),
         ({"resourceClaims": [{"name": "gpu"}]}, "spec.resourceClaims"),
     ],
 )
 def test_what_is_not_implemented_is_refused_by_name(spec: dict[str, Any], field: str) -> None:
     assert f"{field} is not supported by this scheduler" in verdict(pod(**spec), node())
+
+
+def test_pods_of_a_daemon_set_do_not_ask_other_nodes() -> None:
+    mine = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}
+    affinity = {
+        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [mine]}}
+    }
+    full = pod("x", requests={"memory": "2Gi"})
+    wanted = pod(requests={"memory": "1Gi"}, affinity=affinity)
+    assert verdict(wanted, node("n1"), node("n2"), taken=(full,)) == (
+        "0/2 nodes are available: 1 Insufficient memory, 1 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )
 
 
 def test_what_is_taken_counts() -> None:
@@ -257,7 +226,7 @@ def test_a_volume_keeps_its_pod_on_its_node() -> None:
     nodes = [Candidate(node("n1"), Usage()), Candidate(node("n2"), Usage())]
     assert plan(pod(), nodes, (here,)) == Placement("n2")
     assert plan(pod(), nodes[:1], (here,)) == Unschedulable(
-        "0/1 nodes are available: 1 node(s) had volume node affinity conflict."
+        "0/1 nodes are available: 1 node(s) didn't match PersistentVolume's node affinity.", ()
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from edgevirt.api.meta import KubeObject, LabelSelector, Resource
-from edgevirt.engine.controllers.workloads.selection import selects
+from edgevirt.engine.selection import selects
 from edgevirt.kube import errors
 from edgevirt.kube.client import Client
 from edgevirt.kube.informer import Informer

@@ -20,8 +20,8 @@ from edgevirt.engine.controllers.workloads.daemon_set_plan import (
 )
 from edgevirt.engine.controllers.workloads.pod_making import make_pods
 from edgevirt.engine.controllers.workloads.revisions import Revisions
-from edgevirt.engine.controllers.workloads.selection import selects
 from edgevirt.engine.controllers.workloads.template import pod_from_template
+from edgevirt.engine.selection import selects
 from edgevirt.kube.controller import Result
 from edgevirt.kube.objects import key_text, split_key
 from edgevirt.kube.ownership import controller_of

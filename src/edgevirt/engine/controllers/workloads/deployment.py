@@ -26,8 +26,8 @@ from edgevirt.engine.controllers.workloads.deployment_plan import (
     split,
 )
 from edgevirt.engine.controllers.workloads.deployment_status import TIMED_OUT, outcome
-from edgevirt.engine.controllers.workloads.selection import selects
 from edgevirt.engine.controllers.workloads.template import with_label, without_label
+from edgevirt.engine.selection import selects
 from edgevirt.kube import errors
 from edgevirt.kube.controller import Result
 from edgevirt.kube.objects import key_text, split_key

@@ -11,8 +11,8 @@ from edgevirt.engine.controllers.surroundings import Desk, Shared
 from edgevirt.engine.controllers.workloads import claiming, pod_state
 from edgevirt.engine.controllers.workloads.pod_making import make_pods
 from edgevirt.engine.controllers.workloads.replica_set_plan import Plan, plan, status
-from edgevirt.engine.controllers.workloads.selection import selects
 from edgevirt.engine.controllers.workloads.template import pod_from_template
+from edgevirt.engine.selection import selects
 from edgevirt.kube import errors
 from edgevirt.kube.clock import timestamp
 from edgevirt.kube.controller import Result

@@ -21,7 +21,6 @@ from edgevirt.engine.controllers.surroundings import Desk, Shared
 from edgevirt.engine.controllers.workloads import claiming
 from edgevirt.engine.controllers.workloads.pod_making import make_pods
 from edgevirt.engine.controllers.workloads.revisions import Revisions, template_of
-from edgevirt.engine.controllers.workloads.selection import selects
 from edgevirt.engine.controllers.workloads.stateful_set_plan import (
     REVISION_LABEL,
     Delete,
@@ -32,6 +31,7 @@ from edgevirt.engine.controllers.workloads.stateful_set_plan import (
     status,
 )
 from edgevirt.engine.controllers.workloads.template import pod_from_template
+from edgevirt.engine.selection import selects
 from edgevirt.kube import errors
 from edgevirt.kube.controller import Result
 from edgevirt.kube.objects import key_text, split_key
