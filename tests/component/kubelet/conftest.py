@@ -133,21 +133,15 @@ class FakeApi:
 class FakeEvents:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
-        self._told = asyncio.Event()
+        self.told: Callable[[str], None] = lambda reason: None
 
     def normal(self, obj: KubeObject, reason: str, message: str) -> None:
         self.seen.append((reason, message))
-        self._told.set()
+        self.told(reason)
 
     def warning(self, obj: KubeObject, reason: str, message: str) -> None:
-        self.normal(obj, reason, message)
-
-    async def until(self, reason: str, message: str, timeout: float = 20.0) -> None:
-        """Wait until this event has been recorded."""
-        async with asyncio.timeout(timeout):
-            while (reason, message) not in self.seen:
-                self._told.clear()
-                await self._told.wait()
+        self.seen.append((reason, message))
+        self.told(reason)
 
 
 class Node:

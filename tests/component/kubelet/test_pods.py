@@ -331,3 +331,30 @@ async def test_time_from_bind_to_running(node: Node, capsys: pytest.CaptureFixtu
     with capsys.disabled():
         print("\nbind to Running reported, ms:", [round(t) for t in times])
     assert sorted(times)[len(times) // 2] < 1000
+
+
+async def test_pod_deleted_before_its_handler_is_set_up_does_not_take_its_whole_grace_period(
+    node: Node,
+) -> None:
+    script = "sleep 0.4; trap 'exit 3' TERM; echo listening; while true; do sleep 0.05; done"
+    pod = node.api.add(manifest("deaf", "sh", "-c", script))
+    await node.api.until(lambda: node.api.phase(pod) == "Running")
+    begun = time.monotonic()
+    node.api.ask_deletion(pod, 30)
+    await node.api.gone(pod)
+    assert time.monotonic() - begun < 10
+    ends = [status["containerStatuses"][0]["state"].get("terminated") for status in node.api.patches[1:]]
+    assert [end["exitCode"] for end in ends if end][-1] == 3
+
+
+async def test_pod_deleted_while_its_container_starts_does_not_take_its_whole_grace_period(
+    node: Node,
+) -> None:
+    script = "trap 'exit 0' TERM; while true; do sleep 0.05; done"
+    for turn in range(10):
+        started = asyncio.Event()
+        node.events.told = lambda reason, started=started: started.set() if reason == "Started" else None
+        pod = node.api.add(manifest(f"early{turn}", "sh", "-c", script))
+        await asyncio.wait_for(started.wait(), 10)
+        node.api.ask_deletion(pod, 30)
+        await node.api.gone(pod, timeout=10)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from edgevirt.api.core import Container
 from edgevirt.engine.kubelet import hooks
+from edgevirt.engine.kubelet.attention import YOUNG_SECONDS, attentive
+from edgevirt.engine.kubelet.processes import Process
 from edgevirt.engine.kubelet.resident import Live, Resident
 from edgevirt.engine.kubelet.runtime import Attempt
 
@@ -56,7 +58,10 @@ async def _stop(
     if init is not None and grace > 0:
         await _warn(resident, container, attempt, live, stop_by)
         await _ended_before(resident, after, stop_by)
-        init.send(_signal(record.stop_signal))
+        number = _signal(record.stop_signal)
+        young = record.started_at + YOUNG_SECONDS - resident.now()
+        await _attentive(init, number, live, min(young, stop_by - clock.monotonic()))
+        init.send(number)
         if await _ends_within(live, max(stop_by - clock.monotonic(), _LEAST_SECONDS)):
             return
     if init is not None:
@@ -94,6 +99,18 @@ async def _ended_before(resident: Resident, names: Sequence[str], stop_by: float
     for name in names:
         if resident.record.container(name).running:
             await _ends_within(resident.live(name), stop_by - resident.services.clock.monotonic())
+
+
+async def _attentive(init: Process, number: int, live: Live, seconds: float) -> None:
+    """Wait until the container can hear that it is to end, not longer than `seconds`."""
+    if seconds <= 0 or live.ended.is_set():
+        return
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(attentive(init, number, seconds))
+        ending = tasks.create_task(live.ended.wait())
+        await asyncio.wait({listening, ending}, return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        ending.cancel()
 
 
 async def _ends_within(live: Live, seconds: float) -> bool:
