@@ -1,7 +1,7 @@
 """One forwarded connection: a pair of streams of the client's, data and error, and a connection in the pod.
 
-What goes wrong is written to the error stream, as text. Each direction ends by itself, as TCP's do; the pair
-is over when both have ended.
+What goes wrong is written to the error stream, as text. Each direction ends by itself, as TCP's do. When the
+pod has said its last, the error stream is ended too, for older clients wait for that before they hang up.
 """
 
 from __future__ import annotations
@@ -49,10 +49,9 @@ class Forwarder:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_into_pod(data, writer))
-                tasks.create_task(_out_of_pod(reader, data))
+                tasks.create_task(_out_of_pod(reader, data, error))
         finally:
             writer.close()
-            await error.finish()
 
 
 async def _into_pod(data: Source, writer: asyncio.StreamWriter) -> None:
@@ -63,11 +62,12 @@ async def _into_pod(data: Source, writer: asyncio.StreamWriter) -> None:
         writer.write_eof()
 
 
-async def _out_of_pod(reader: asyncio.StreamReader, data: Duplex) -> None:
+async def _out_of_pod(reader: asyncio.StreamReader, data: Duplex, error: Duplex) -> None:
     with contextlib.suppress(OSError):
         while received := await reader.read(_CHUNK):
             await data.write(received)
     await data.finish()
+    await error.finish()
 
 
 def ports(query: MultiMapping[str]) -> tuple[int, ...]:

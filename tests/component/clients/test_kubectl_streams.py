@@ -1,0 +1,76 @@
+"""kubectl with what happens inside pods: exec, cp, attach and port-forward, by the protocol it speaks."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from busybox_pod import pod
+from client_process import Kubectl
+
+pytestmark = pytest.mark.component
+
+
+@pytest.mark.client("kubectl", "exec: streams apart, standard input, exit codes, -c, what is refused")
+def test_commands_run_in_pods(web: Kubectl) -> None:
+    done = web.run("exec", "web", "--", "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (done.returncode, done.stdout) == (3, "out\n")
+    assert done.stderr == "err\ncommand terminated with exit code 3\n"
+    assert web("exec", "-i", "web", "-c", "main", "--", "cat", stdin="typed\n" * 20_000) == "typed\n" * 20_000
+    assert "container none is not valid for pod web" in web.fails("exec", "web", "-c", "none", "--", "true")
+    assert "not found" in web.fails("exec", "nobody", "--", "true")
+    assert "no-such-program" in web.fails("exec", "web", "--", "no-such-program")
+
+
+@pytest.mark.client("kubectl", "cp: files and directories, both ways")
+def test_files_are_copied(web: Kubectl, tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    (source / "below").mkdir(parents=True)
+    (source / "below" / "data").write_bytes(os.urandom(500_000))
+    web("cp", source, "web:/tmp/tree")
+    web("cp", "web:/tmp/tree", tmp_path / "back")
+    assert (tmp_path / "back/below/data").read_bytes() == (source / "below/data").read_bytes()
+
+
+@pytest.mark.client("kubectl", "attach")
+def test_a_running_container_can_be_attached_to(kubectl: Kubectl) -> None:
+    script = "echo before; until test -e /tmp/go; do sleep 0.05; done; echo after; sleep 1"
+    kubectl.create(pod("chatty", "sh", "-c", script, restartPolicy="Never"))
+    kubectl("wait", "pod/chatty", "--for=condition=Ready", "--timeout=60s")
+    with kubectl.started("attach", "chatty") as attached:
+        if kubectl.modern:
+            attached.until("If you don't see a command prompt")
+        else:
+            kubectl("exec", "chatty", "--", "sleep", "1")  # it says nothing when it is connected
+        kubectl("exec", "chatty", "--", "touch", "/tmp/go")
+        attached.until("after")
+        assert attached.end() == 0
+        assert "before" not in attached.seen
+
+
+@pytest.mark.client("kubectl", "port-forward to a pod, again and again, and to a port nobody listens on")
+def test_ports_are_forwarded(web: Kubectl) -> None:
+    with web.started("port-forward", "pod/web", ":8080", ":8081") as forwarding:
+        page, nothing = (
+            int(forwarding.until("127.0.0.1:").partition(" -> ")[0].rpartition(":")[2]) for _ in range(2)
+        )
+        for _ in range(3):
+            assert "hello" in _fetched(page)
+        assert _fetched(nothing) == ""
+        forwarding.until("error occurred forwarding")
+        if not web.modern:  # younger ones give the whole connection up then
+            assert "hello" in _fetched(page), "the other port goes on"
+
+
+def _fetched(port: int) -> str:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        received = b""
+        try:
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            while piece := connection.recv(4096):
+                received += piece
+        except ConnectionError:
+            pass
+        return received.decode()
