@@ -7,15 +7,17 @@ knows which keys were given twice.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
 
+import msgspec
 import yaml
 
 from edgevirt.engine.apiserver.errors import StatusError, bad_request, unsupported_media_type
 from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
-from edgevirt.engine.apiserver.objects import encode_json
+from edgevirt.engine.apiserver.objects import decode_json, encode_json
 from edgevirt.engine.apiserver.schema import protobuf_objects
 
 MAX_BYTES = 3 * 1024 * 1024
@@ -75,6 +77,10 @@ _Resolver.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
 
 def parse_yaml(body: bytes) -> Any:
     """One YAML document as JSON values; keys become text. Raises `ValueError`."""
+    if body.startswith(b"{"):
+        # Clients apply JSON, which is YAML too, and read many times faster as what it is.
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return decode_json(body)
     try:
         return _jsonable(yaml.load(body, Loader=_Resolver))
     except yaml.YAMLError as error:

@@ -40,12 +40,9 @@ _SYSTEM_METADATA = (
     "managedFields",
     "resourceVersion",
 )
-_UNOWNED: Fields = {
-    "f:apiVersion": {},
-    "f:kind": {},
-    "f:metadata": {f"f:{name}": {} for name in _SYSTEM_METADATA},
-}
-_METADATA_ITSELF: Fields = {"f:metadata": {}}
+_METADATA = "f:metadata"
+_UNOWNED_TYPE: Fields = {"f:apiVersion": {}, "f:kind": {}}
+_UNOWNED: Fields = {**_UNOWNED_TYPE, _METADATA: {f"f:{name}": {} for name in _SYSTEM_METADATA}}
 
 ALWAYS_PRESENT = frozenset(
     {
@@ -150,6 +147,8 @@ def _document(entry: Entry) -> dict[str, Any]:
 
 def _without_ancient(entries: list[Entry]) -> list[Entry]:
     """Merges the oldest update entries into one when there are too many."""
+    if len(entries) <= MAX_UPDATE_MANAGERS:
+        return entries
     updates = sorted((e for e in entries if e.manager.operation == "Update"), key=lambda entry: entry.time)
     surplus = len(updates) - MAX_UPDATE_MANAGERS
     if surplus <= 0:
@@ -205,8 +204,17 @@ def record_update(scope: Scope, old: dict[str, Any] | None, new: dict[str, Any])
 
 def _owned(scope: Scope, fields: Fields) -> Fields:
     """`fields` less what nobody owns and what this endpoint does not write."""
-    kept = fieldset.difference(fieldset.without(fields, _UNOWNED), _METADATA_ITSELF)
-    return fieldset.without(kept, scope.ignored)
+    kept: Fields = {}
+    for element, node in fieldset.children(fields):
+        if element in scope.ignored or element in _UNOWNED_TYPE:
+            continue
+        if element == _METADATA:
+            below = fieldset.without(node, _UNOWNED[_METADATA])
+            if below:  # metadata itself is nobody's
+                kept[element] = below
+        else:
+            kept[element] = node
+    return kept
 
 
 def _write_unchanged(

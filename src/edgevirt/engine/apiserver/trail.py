@@ -58,6 +58,8 @@ _KEY = web.RequestKey("trail", Trail)
 def audit_id_of(headers: object) -> str:
     """The id a request brought along, cut to 64 characters, or a new one."""
     brought = headers.get(AUDIT_ID, "") if hasattr(headers, "get") else ""
+    if not brought:
+        return new_uid()
     text = "".join(character for character in str(brought)[:_MAX_ID] if character.isprintable())
     return text or new_uid()
 

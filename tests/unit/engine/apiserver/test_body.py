@@ -47,6 +47,19 @@ def test_yaml_scalars_are_read_as_kubernetes_reads_them(text: str, value: object
     assert parse_yaml(f"a: {text}".encode()) == {"a": value}
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": 1e2, "b": "<<", "c": {"d": [null, true, "1"]}, "e": 1.5}', '{"a": "\\u00e9", "a": 2}', "{}"],
+)
+def test_json_is_read_as_the_yaml_it_also_is(text: str) -> None:
+    # JSON takes a short way; a comment at its end makes the same text take the long one.
+    assert parse_yaml(text.encode()) == parse_yaml(f"{text} # yaml".encode())
+
+
+def test_yaml_that_begins_like_json_is_yaml() -> None:
+    assert parse_yaml(b"{a: 1, b: [yes]}") == {"a": 1, "b": [True]}
+
+
 @pytest.mark.parametrize("body", [b'{"a":', b"", b"[]", b'"x"', b"\xff"])
 def test_body_that_is_no_object_is_a_bad_request(body: bytes) -> None:
     with pytest.raises(StatusError) as caught:
