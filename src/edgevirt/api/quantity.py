@@ -9,6 +9,7 @@ suffixes the author chose, has no fractional digits and uses the largest suffix 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Final
 
@@ -121,3 +122,13 @@ def _canonical(value: Fraction, family: str) -> str:
     if family == "exponent":
         return f"{nano}e{exponent}" if exponent else f"{nano}"
     return f"{nano}{_DECIMAL_SUFFIXES[exponent]}"
+
+
+def total(quantities: Iterable[Quantity]) -> str:
+    """The canonical text of a sum, in the family of suffixes of its first part that is not zero."""
+    value, family = Fraction(0), ""
+    for quantity in quantities:
+        part, kind = _parse(quantity)
+        value += part
+        family = family or (kind if part else "")
+    return _canonical(max(min(value, Fraction(_LIMIT)), Fraction(-_LIMIT)), family or "decimal")

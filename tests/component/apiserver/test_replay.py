@@ -31,6 +31,7 @@ ANYWHERE = (
 )
 
 _MAP_ORDER = "Go walks a map of labels in random order, we in the order of the keys"
+_MANAGER_ORDER = "managers are in the order of the seconds in which they wrote, then of their names"
 _RULE_ORDER = "Go walks the properties of a schema in random order, we in the order of the schema"
 _NOT_NORMALISED = "a random suffix that the recorder took for a part of the name"
 _NO_SERVICE_NETWORK = "there is no service network, so there is no service named kubernetes either"
@@ -66,9 +67,7 @@ DIFFERENCES: dict[str, tuple[Known, ...]] = {
     "39-watch-selector-transition": (),
     "41-delete-propagation": (),
     "45-crd-validation": (
-        Known(
-            (), ".metadata.managedFields[*", "managers are in the order of their seconds, then of their names"
-        ),
+        Known((), ".metadata.managedFields[*", _MANAGER_ORDER),
         Known((39,), ".message", _RULE_ORDER),
         Known((39,), ".details.causes[*].message", _RULE_ORDER),
         Known((39,), ".details.causes[*].field", _RULE_ORDER),
@@ -78,6 +77,7 @@ DIFFERENCES: dict[str, tuple[Known, ...]] = {
     "64-rbac-forbidden": (),
     "65-rbac-authn": (),
     "68-apiservice-down": (),
+    "69-quota-limitrange": (Known((), ".metadata.managedFields[*", _MANAGER_ORDER),),
     "70-authn-configmap": (
         Known((1,), ".kind", "the recorder kept the items of this list only"),
         Known((1,), ".apiVersion", "the recorder kept the items of this list only"),
@@ -95,7 +95,6 @@ UNFINISHED: dict[str, tuple[int, str]] = {
     "25-patch-strategic": (17, "order of finalizers, wording of patch errors"),
     "27-ssa-deployment": (6, "null times in conditions"),
     "67-pod-subresources": (24, "no proxy, resize and ephemeral containers"),
-    "69-quota-limitrange": (4, "quota"),
 }
 
 

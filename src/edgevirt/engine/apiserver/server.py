@@ -37,9 +37,10 @@ from edgevirt.engine.apiserver.nonresource import KUBERNETES_VERSION, IssuerDocu
 from edgevirt.engine.apiserver.observer import Observer, request_factory
 from edgevirt.engine.apiserver.openapi import OpenApi
 from edgevirt.engine.apiserver.options import WriteOptions
+from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import ADMIN, UserInfo
 from edgevirt.engine.apiserver.rest import Rest
-from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.apiserver.write import Request, Transform, Writes
 from edgevirt.engine.pki.authority import utc_now
 from edgevirt.engine.store.store import Store, StoreSettings
 from edgevirt.kube.memory import Trim
@@ -173,7 +174,9 @@ class ApiServer:
         self._token_secrets = TokenSecrets(
             cluster, self._writes, self._deletes, parts.tokens, client_ca or settings.certificate.read_bytes()
         )
-        self._chain = admission.build(cluster, cluster.registry, parts.access, directory, parts.authorizer)
+        self._chain = admission.build(
+            cluster, cluster.registry, parts.access, directory, parts.authorizer, self._charge_quota
+        )
         seams.admission = self._chain
         if settings.front_proxy_certificate and settings.front_proxy_key:
             self._aggregator = aggregation.build(
@@ -251,9 +254,19 @@ class ApiServer:
     async def _write_api_service_status(self, name: str, status: dict[str, object]) -> None:
         resource = self.cluster.registry.lookup("apiregistration.k8s.io", "v1", "apiservices")
         assert resource is not None
+        await self._write_status(resource, "", name, lambda stored: {**stored, "status": status})
+
+    async def _charge_quota(self, namespace: str, name: str, transform: Transform) -> None:
+        resource = self.cluster.registry.lookup("", "v1", "resourcequotas")
+        assert resource is not None
+        await self._write_status(resource, namespace, name, transform)
+
+    async def _write_status(
+        self, resource: ServedResource, namespace: str, name: str, transform: Transform
+    ) -> None:
         request = Request(
             resource=resource,
-            namespace="",
+            namespace=namespace,
             name=name,
             subresource="status",
             user=ADMIN,
@@ -261,7 +274,7 @@ class ApiServer:
             options=WriteOptions(dry_run=False, field_manager="", field_validation="Ignore"),
             warnings=[],
         )
-        await self._writes.update(request, lambda stored: {**stored, "status": status}, patch=True)
+        await self._writes.update(request, transform, patch=True)
 
     async def listen(self) -> None:
         """Creates what must exist and accepts connections. Raises OSError if the address is taken."""

@@ -9,10 +9,12 @@ from edgevirt.engine.apiserver.admission.caller import WebhookCaller
 from edgevirt.engine.apiserver.admission.chain import Chain
 from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhook_configuration
 from edgevirt.engine.apiserver.admission.escalation import RoleEscalation
+from edgevirt.engine.apiserver.admission.limit_ranger import LimitBounds, LimitDefaults, LimitRanges
 from edgevirt.engine.apiserver.admission.namespaces import NamespaceLifecycle
 from edgevirt.engine.apiserver.admission.node_restriction import NodeRestriction
 from edgevirt.engine.apiserver.admission.pod_defaults import DefaultStorageClass, DefaultTolerations, Priority
 from edgevirt.engine.apiserver.admission.policies import Policies
+from edgevirt.engine.apiserver.admission.resource_quota import ResourceQuotas, StatusWriter
 from edgevirt.engine.apiserver.admission.service_accounts import ServiceAccounts
 from edgevirt.engine.apiserver.admission.webhooks import Webhooks
 from edgevirt.engine.apiserver.aggregation.endpoints import ServiceDirectory
@@ -30,10 +32,12 @@ def build(
     access: RoleBasedAccess,
     directory: ServiceDirectory,
     authorizer: Authorizer | None = None,
+    write_quota: StatusWriter | None = None,
 ) -> Chain:
     """The chain, following `reader`. `directory` must observe the same reader. Close it when done.
 
-    `authorizer` answers expressions that ask what a user may do; without one `access` does.
+    `authorizer` answers expressions that ask what a user may do; without one `access` does. `write_quota`
+    charges ResourceQuotas; without it there are none.
     """
     caller = WebhookCaller(directory, TrustStore())
 
@@ -49,12 +53,17 @@ def build(
     policies = Policies(reader, authorizer or access, versions, kinds)
     policies.observe()
     registry.on_change(policies.forget)
+    ranges = LimitRanges(reader)
+    quotas = ResourceQuotas(reader, write_quota) if write_quota is not None else None
     mutating = (
         NamespaceLifecycle(reader),
         NodeRestriction(reader),
+        LimitDefaults(ranges),
         ServiceAccounts(reader),
         Priority(reader),
         DefaultTolerations(),
         DefaultStorageClass(reader),
     )
-    return Chain(mutating, (RoleEscalation(access),), policies, webhooks, caller.close)
+    return Chain(
+        mutating, (LimitBounds(ranges), RoleEscalation(access)), policies, webhooks, quotas, caller.close
+    )

@@ -2,7 +2,8 @@
 
 Mutating phase: plugins, then mutating webhooks; if a webhook changed the object the plugins run again
 (they are idempotent), so that a container a webhook added gets its token mount as well. Validating phase:
-the escalation check on the final object, then policies, then validating webhooks.
+the escalation check on the final object, then policies, then validating webhooks, and at
+the very end the quotas, because only what passed everything else is charged.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from edgevirt.engine.apiserver.admission.matching import Target, target_of
 from edgevirt.engine.apiserver.admission.plugin import Plugin
 from edgevirt.engine.apiserver.admission.policies import Policies
+from edgevirt.engine.apiserver.admission.resource_quota import ResourceQuotas
 from edgevirt.engine.apiserver.admission.webhooks import Webhooks
 from edgevirt.engine.apiserver.request import AdmissionAttributes
 
@@ -30,12 +32,14 @@ class Chain:
         validating: Sequence[Plugin],
         policies: Policies,
         webhooks: Webhooks,
+        quotas: ResourceQuotas | None,
         close: Callable[[], Any],
     ) -> None:
         self._mutating = tuple(mutating)
         self._validating = tuple(validating)
         self._policies = policies
         self._webhooks = webhooks
+        self._quotas = quotas
         self._close = close
         self._interested: dict[tuple[str, str, str, str], tuple[Plugins, Plugins]] = {}
 
@@ -43,6 +47,8 @@ class Chain:
         """Whether any part could have an interest; the scope is not known here, so both are assumed."""
         mutating, validating = self._plugins(group, plural, subresource, operation)
         if mutating or validating:
+            return True
+        if self._quotas is not None and self._quotas.concerns(group, plural, subresource, operation):
             return True
         return any(
             part.concerns(Target(group, version, plural, subresource, operation, namespaced))
@@ -84,6 +90,8 @@ class Chain:
         await self._policies.validate(attributes)
         if self._webhooks.validating.matching(target_of(attributes)):
             await self._webhooks.validate(attributes)
+        if self._quotas is not None:
+            await self._quotas.charge(attributes)
 
     async def close(self) -> None:
         """Closes connections to webhooks."""
