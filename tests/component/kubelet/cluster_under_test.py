@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from busybox_image import busybox_image
 from edgevirt.engine import kubelet as engine_kubelet
@@ -48,6 +49,10 @@ class Cluster:
         (pki / "ca.pem").write_bytes(ca.cert_pem)
         server = f"https://127.0.0.1:{self.port}"
         admin = ca.issue("admin", groups=["system:masters"], client=True)
+        for user in ("viewer", "system:node:node"):
+            groups = ["system:nodes"] if user.startswith("system:node") else []
+            certificate = ca.issue(user, groups=groups, client=True)
+            self.certificates[user] = write_leaf(pki, user.replace(":", "-"), certificate)
         self.certificates["admin"] = write_leaf(pki, "admin", admin)
         kubeconfig.write(self.admin, server, ca.cert_pem, admin.cert_pem, admin.key_pem)
         node = ca.issue("system:node:node", groups=["system:nodes"], client=True)
@@ -103,16 +108,31 @@ class Cluster:
             env={"PATH": os.environ["PATH"], "HOME": str(self.base), **env},
         )
 
-    async def get(self, path: str, upgrade: str = "", as_user: str = "admin") -> tuple[int, str]:
-        """Status and body of a plain GET with the administrator's certificate."""
+    async def get(self, path: str, upgrade: str = "", user: str = "admin") -> tuple[int, str]:
+        """Status and body of a plain GET."""
         headers = {"Connection": "Upgrade", "Upgrade": upgrade} if upgrade else {}
         headers["X-Stream-Protocol-Version"] = "v4.channel.k8s.io"
+        async with self.request("GET", path, user=user, headers=headers) as answer:
+            return answer.status, await answer.text()
+
+    @contextlib.asynccontextmanager
+    async def request(
+        self, method: str, path: str, user: str = "admin", **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A request as the user of a certificate of this cluster."""
+        url = f"https://127.0.0.1:{self.port}{path}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(
+                method, URL(url, encoded=True), ssl=self.tls(user), allow_redirects=False, **options
+            ) as answer,
+        ):
+            yield answer
+
+    def tls(self, user: str) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self.base / "pki" / "ca.pem"))
-        context.load_cert_chain(*self.certificates[as_user])
-        async with aiohttp.ClientSession() as session:
-            url = f"https://127.0.0.1:{self.port}{path}"
-            async with session.get(url, ssl=context, headers=headers) as answer:
-                return answer.status, await answer.text()
+        context.load_cert_chain(*self.certificates[user])
+        return context
 
 
 @contextlib.asynccontextmanager

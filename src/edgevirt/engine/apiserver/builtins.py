@@ -77,7 +77,9 @@ _ALL = frozenset(
     }
 )
 _ALL_GROUPS = frozenset({"", "apps", "batch"})
-_POD_SUBRESOURCES = frozenset({"status", "log", "exec", "attach", "portforward", "binding", "eviction"})
+_POD_SUBRESOURCES = frozenset(
+    {"status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction"}
+)
 _STATUS = frozenset({"status"})
 
 
@@ -209,13 +211,18 @@ def builtin_registry() -> Registry:
             generation=True,
             returns_deleted=True,
         ),
-        _served(resources.NODES, Nodes(), subresources=_STATUS, fields=frozenset({"spec.unschedulable"})),
+        _served(
+            resources.NODES,
+            Nodes(),
+            subresources=_STATUS | {"proxy"},
+            fields=frozenset({"spec.unschedulable"}),
+        ),
         _served(resources.SECRETS, SecretData(), fields=frozenset({"type"})),
         _served(resources.CONFIG_MAPS, ConfigData()),
         _served(
             resources.SERVICES,
             Services(),
-            subresources=_STATUS,
+            subresources=_STATUS | {"proxy"},
             returns_deleted=True,
             upsert=True,
             name_faults=dns1035_faults,

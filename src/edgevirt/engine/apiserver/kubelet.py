@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from edgevirt.engine.apiserver.aggregation.endpoints import Target
 from edgevirt.engine.apiserver.aggregation.upgrade import HandshakeFailed, proxy_upgrade, wants_upgrade
 from edgevirt.engine.apiserver.cluster import Cluster
+from edgevirt.engine.apiserver.connect_options import is_set
 from edgevirt.engine.apiserver.errors import (
     StatusError,
     bad_request,
@@ -61,7 +62,7 @@ class Kubelets:
         if self._session is not None:
             await self._session.close()
 
-    def _client(self) -> aiohttp.ClientSession:
+    def client(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
             self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
@@ -71,9 +72,16 @@ class Kubelets:
         name = (pod.get("spec") or {}).get("nodeName")
         if not name:
             raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
+        return self.kubelet_of(name, "pods")
+
+    def kubelet_of(self, name: str, asked_for: str = "nodes") -> tuple[Target, ssl.SSLContext]:
+        """Where the kubelet of node `name` listens, and how to speak to it. Raises `StatusError`.
+
+        Kubernetes says of a node that is not there that what was `asked_for` is not found.
+        """
         node = self._cluster.get("", "nodes", "", name)
         if node is None:
-            raise not_found("pods", name)
+            raise not_found(asked_for, name)
         if self._context is None:
             raise service_unavailable("this server has no client certificate for kubelets")
         status = node.get("status") or {}
@@ -98,7 +106,7 @@ class Kubelets:
         path = f"/containerLogs/{quote(request.namespace)}/{quote(request.name)}/{quote(container)}"
         url = f"https://{_host(target)}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
-            async with self._client().get(url, ssl=context, allow_redirects=False) as answer:
+            async with self.client().get(url, ssl=context, allow_redirects=False) as answer:
                 if answer.status >= 400:
                     text = (await answer.content.read(4096)).decode("utf-8", "replace").strip()
                     raise _kubelet_error(answer.status, text)
@@ -126,9 +134,9 @@ class Kubelets:
         else:
             path += "/" + quote(_choose_container(pod, raw.query.get("container", "")))
             query = [("command", part) for part in raw.query.getall("command", [])]
-            for name, theirs in _EXEC_PARAMETERS.items():
-                if raw.query.get(name, "false") not in ("false", "0", ""):
-                    query.append((theirs, "1"))
+            query += [
+                (theirs, "1") for name, theirs in _EXEC_PARAMETERS.items() if is_set(raw.query.get(name, ""))
+            ]
         if query:
             path += "?" + urlencode(query)
         headers: CIMultiDict[str] = CIMultiDict(
@@ -148,6 +156,7 @@ class Kubelets:
         )
 
 
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _KUBELET_PATH = {"exec": "exec", "attach": "attach", "portforward": "portForward"}
 _FORWARDED = frozenset({"connection", "upgrade"})
 
@@ -164,7 +173,7 @@ def _host(target: Target) -> str:
 
 def _choose_container(pod: Json, wanted: str) -> str:
     spec = pod.get("spec") or {}
-    names = [c["name"] for field in ("containers", "initContainers") for c in spec.get(field) or ()]
+    names = [c["name"] for field in _CONTAINERS for c in spec.get(field) or ()]
     name = pod["metadata"]["name"]
     if wanted:
         if wanted not in names:
@@ -172,8 +181,10 @@ def _choose_container(pod: Json, wanted: str) -> str:
         return wanted
     main = [container["name"] for container in spec.get("containers") or ()]
     if len(main) != 1:
-        listed = " ".join(main)
-        raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{listed}]")
+        text = f"a container name must be specified for pod {name}, choose one of: [{' '.join(main)}]"
+        if init := [container["name"] for container in spec.get("initContainers") or ()]:
+            text += f" or one of the init containers: [{' '.join(init)}]"
+        raise bad_request(text)
     return str(main[0])
 
 

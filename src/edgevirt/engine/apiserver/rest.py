@@ -22,6 +22,7 @@ from edgevirt.engine.apiserver.body import (
     read_patch,
 )
 from edgevirt.engine.apiserver.cluster import Cluster
+from edgevirt.engine.apiserver.connect import SUBRESOURCES, Connections
 from edgevirt.engine.apiserver.decode import check_patched, decode_object
 from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.errors import (
@@ -71,7 +72,6 @@ _log = logging.getLogger("edgevirt.engine.apiserver")
 
 Json = dict[str, Any]
 
-_CONNECT = frozenset({"exec", "attach", "portforward"})
 _POST_ONLY = frozenset({"binding", "eviction", "token"})
 
 
@@ -86,6 +86,7 @@ class Rest:
         self._deletes = Deletes(cluster)
         self._subresources = Subresources(cluster, self._writes, self._deletes)
         self._answers = Answers(cluster)
+        self._connections = Connections(cluster, self._writes, kubelets)
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
         warnings: list[str] = []
@@ -178,10 +179,11 @@ class Rest:
             raise no_such_path()
         if path.subresource and path.subresource not in resource.subresources:
             raise no_such_path()
-        if path.rest:
+        connects = path.subresource in SUBRESOURCES
+        if path.rest and path.subresource != "proxy":
             raise no_such_path()
         trail_of(raw).found()
-        if raw.method == "HEAD" or raw.method not in _METHODS:
+        if not connects and (raw.method == "HEAD" or raw.method not in _METHODS):
             raise method_not_allowed()
         request = Request(
             resource=resource,
@@ -193,6 +195,10 @@ class Rest:
             options=_NO_OPTIONS,
             warnings=warnings,
         )
+        if connects:
+            if resource.namespaced and not namespace:
+                raise no_such_path()
+            return await self._connections.serve(raw, request, path.rest)
         if path.subresource:
             return await self._serve_subresource(raw, request)
         if path.name:
@@ -367,11 +373,6 @@ class Rest:
             if raw.method != "GET":
                 raise method_not_allowed()
             return await self._kubelets.log(request, raw)
-        if name in _CONNECT:
-            if raw.method not in ("GET", "POST"):
-                raise method_not_allowed()
-            await self._writes.admit(request, "CONNECT", {})
-            return await self._kubelets.connect(request, raw)
         accepted = negotiate(raw.headers.get("Accept", ""))
         if name == "scale":
             data = await self._serve_scale(raw, request)

@@ -37,18 +37,22 @@ def wants_upgrade(headers: Mapping[str, str]) -> bool:
 async def proxy_upgrade(
     request: web.Request,
     target: Target,
-    context: ssl.SSLContext,
+    context: ssl.SSLContext | None,
     path: str,
     headers: CIMultiDict[str],
 ) -> web.StreamResponse:
-    """Forwards a handshake and, if it succeeds, all bytes until either side closes.
+    """Forwards a handshake and, if it succeeds, all bytes until either side closes. No context, no TLS.
 
     `headers` are those to send, without Host. Raises OSError, ssl.SSLError, TimeoutError and
     HandshakeFailed while nothing was sent to the client yet.
     """
     async with asyncio.timeout(HANDSHAKE_TIMEOUT):
         reader, writer = await asyncio.open_connection(
-            target.host, target.port, ssl=context, server_hostname=target.server_name, limit=MAX_HEAD
+            target.host,
+            target.port,
+            ssl=context,
+            server_hostname=target.server_name if context is not None else None,
+            limit=MAX_HEAD,
         )
     try:
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
