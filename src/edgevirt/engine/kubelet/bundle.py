@@ -99,11 +99,12 @@ def _process(inputs: Inputs, security: SecurityContext | None) -> dict[str, Any]
     escalation = True
     if security and security.allow_privilege_escalation is not None:
         escalation = security.allow_privilege_escalation
-    env = {"PATH": PATH, "HOME": inputs.user.home, **inputs.env}
+    terminal = bool(inputs.container.tty)
+    env = {"PATH": PATH, **({"TERM": "xterm"} if terminal else {}), "HOME": inputs.user.home, **inputs.env}
     nofile = min(_NOFILE, inputs.node.nofile)
     score = resources.oom_score(inputs.pod, inputs.container, inputs.node.memory)
     return {
-        "terminal": False,
+        "terminal": terminal,
         "user": {
             "uid": inputs.user.uid,
             "gid": inputs.user.gid,

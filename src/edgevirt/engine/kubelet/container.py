@@ -22,6 +22,7 @@ from edgevirt.engine.kubelet.references import References
 from edgevirt.engine.kubelet.runtime import Attempt
 from edgevirt.engine.kubelet.sandbox import kinds
 from edgevirt.engine.kubelet.services import Services
+from edgevirt.engine.kubelet.stdio import NoTerminal, Stdio
 from edgevirt.engine.kubelet.volumes import subpath
 from edgevirt.engine.kubelet.volumes.content import BadVolume
 from edgevirt.engine.kubelet.volumes.prepare import Prepared, default_policy
@@ -70,8 +71,13 @@ async def start(
     """Start run `number`. ConfigError, BadVolume, OSError before it; StartFailed from the runtime."""
     attempt = attempt_of(services, launch.pod, launch.container.name, number)
     env = await _environment(services, launch, image)
+    stdio = Stdio(bool(launch.container.stdin), bool(launch.container.tty))
     await services.blocking(_prepare, services, launch, image, attempt, env)
-    await services.runtime.run(attempt, on_shim)
+    try:
+        stdio.prepare(attempt.directory)
+    except NoTerminal as error:
+        raise ConfigError(str(error)) from error
+    await services.runtime.run(attempt, on_shim, stdio=stdio)
     return attempt
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgevirt.api.core import Pod
-from edgevirt.engine.kubelet import plan, recovery, stopping
+from edgevirt.engine.kubelet import plan, recovery, stdio, stopping
 from edgevirt.engine.kubelet.cgroups import PodCgroup
 from edgevirt.engine.kubelet.preparation import prepare
 from edgevirt.engine.kubelet.release import forget, release
@@ -89,6 +89,23 @@ class PodWorker:
             return None
         attempt = self._resident.attempt(name)
         return (self._services.runtime, attempt, self._resident.cgroup) if attempt.started() else None
+
+    def console_of(self, name: str) -> stdio.Console:
+        """How to talk to the container's current run. A terminal is never closed to it."""
+        container, attempt = self._resident.container(name), self._resident.attempt(name)
+        init = attempt.init()
+
+        def end() -> None:
+            stdio.end_input(attempt.directory, self._resident.cgroup.shims())
+
+        return stdio.Console(
+            attempt.directory,
+            stdin=bool(container.stdin),
+            once=bool(container.stdin_once) and not container.tty,
+            tty=bool(container.tty),
+            leader=init.pid if init else None,
+            end=end,
+        )
 
     @property
     def services(self) -> Services:

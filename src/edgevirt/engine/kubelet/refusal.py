@@ -50,8 +50,6 @@ def _pod(pod: Pod) -> Iterator[str]:
 
 def _container(path: str, container: Container, pod: Pod) -> Iterator[str]:
     flags = {
-        "stdin": container.stdin,
-        "tty": container.tty,
         "restartPolicyRules": bool(container.restart_policy_rules),
         "resources.claims": bool(container.resources and container.resources.claims),
     }

@@ -26,6 +26,7 @@ from pathlib import Path
 from edgevirt.engine.kubelet import mounts
 from edgevirt.engine.kubelet.cgroups import Hierarchies, detect
 from edgevirt.engine.kubelet.processes import Process, ended
+from edgevirt.engine.kubelet.stdio import NOTHING, Stdio
 from edgevirt.linux import inotify, namespaces
 
 _SHIM = """read -r go || exit 1
@@ -34,7 +35,20 @@ log=$1; shift
 code=$?
 printf '%s\\n' "$code" >exit.tmp && mv -f exit.tmp exit
 """
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+_SHIM_WITH_INPUT = """read -r go || exit 1
+log=$1; shift
+sleep infinity <>stdin & keeper=$!
+printf '%s\\n' "$keeper" >keeper
+"$@" >>"$log" 2>&1 <stdin
+code=$?
+kill "$keeper"
+printf '%s\\n' "$code" >exit.tmp && mv -f exit.tmp exit
+"""
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "SHELL": "/bin/sh",  # what runs the command of a terminal
+}
 _MAX_OUTPUT = 16 * 1024
 _MAX_MESSAGE = 1024
 
@@ -118,9 +132,14 @@ class Runtime:
         self._spawner.shutdown(wait=True)
 
     async def run(
-        self, attempt: Attempt, on_shim: Callable[[Process], None], *, timeout: float = 60.0
+        self,
+        attempt: Attempt,
+        on_shim: Callable[[Process], None],
+        *,
+        stdio: Stdio = NOTHING,
+        timeout: float = 60.0,
     ) -> tuple[Process, Process | None]:
-        """Start the bundle in `attempt.directory`; returns (shim, init).
+        """Start the bundle in `attempt.directory`, where `stdio` is prepared; returns (shim, init).
 
         `on_shim` is called with the waiting shim before the container starts: record it there, and watch
         the shim from then on even if this is cancelled, for the container may start all the same. `init` is
@@ -134,7 +153,7 @@ class Runtime:
         )
         reader, writer = os.pipe()
         try:
-            spawning = loop.run_in_executor(self._spawner, self._spawn, attempt, reader)
+            spawning = loop.run_in_executor(self._spawner, self._spawn, attempt, reader, stdio)
             try:
                 shim = Process.of(await asyncio.shield(spawning))
             except asyncio.CancelledError:
@@ -289,7 +308,7 @@ class Runtime:
             "json",
         ]
 
-    def _spawn(self, attempt: Attempt, stdin: int) -> int:
+    def _spawn(self, attempt: Attempt, stdin: int, stdio: Stdio) -> int:
         command = [
             *self._base(attempt.runtime_log),
             "run",
@@ -299,8 +318,9 @@ class Runtime:
             str(attempt.directory / "pid"),
             attempt.id,
         ]
+        shim = _SHIM_WITH_INPUT if stdio.input else _SHIM
         process = subprocess.Popen(
-            ["/bin/sh", "-c", _SHIM, "edgevirt-shim", str(attempt.log), *command],
+            ["/bin/sh", "-c", shim, "edgevirt-shim", str(attempt.log), *stdio.command(command)],
             stdin=stdin,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

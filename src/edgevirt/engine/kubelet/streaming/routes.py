@@ -92,7 +92,8 @@ class Streaming:
         if worker.place_of(name) is None or found is None:
             raise Refused(500, f'container not found ("{name}")')
         log, ended = found
-        return await _serve_remote(request, options, lambda remote: attach(log, ended, remote))
+        console = worker.console_of(name)
+        return await _serve_remote(request, options, lambda remote: attach(log, ended, console, remote))
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         worker = self._worker(request)
