@@ -23,10 +23,11 @@ READY_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Options:
-    """`limits` and `store` are fields of `Limits` and `StoreSettings`."""
+    """`limits`, `store` and `connections` are fields of `Limits`, `StoreSettings` and `ConnectionLimits`."""
 
     limits: dict[str, int] = field(default_factory=dict)
     store: dict[str, int] = field(default_factory=dict)
+    connections: dict[str, float] = field(default_factory=dict)
     controllers: bool = False
     bookmark_seconds: float = 60.0
 

@@ -9,6 +9,7 @@ but for the limits the options set.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -25,6 +26,7 @@ from api_server_under_test import TOKENS
 from edgevirt.engine import controllers, failpoints
 from edgevirt.engine.apiserver import server as apiserver
 from edgevirt.engine.apiserver import watch
+from edgevirt.engine.apiserver.connections import ConnectionLimits
 from edgevirt.engine.apiserver.durability import VOLATILE_COLLECTIONS
 from edgevirt.engine.apiserver.request import UserInfo
 from edgevirt.engine.store.database import Limits
@@ -52,6 +54,7 @@ def settings(options: dict[str, Any]) -> apiserver.Settings:
             volatile_collections=VOLATILE_COLLECTIONS,
             **options["store"],
         ),
+        connections=ConnectionLimits(**options["connections"]),
     )
 
 
@@ -104,5 +107,6 @@ async def main(options: dict[str, Any]) -> None:
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
     logging.basicConfig(filename=Path(given["directory"]) / "server.log", level=logging.WARNING)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with runner, contextlib.suppress(KeyboardInterrupt):
         runner.run(main(given))

@@ -7,18 +7,15 @@ knows which keys were given twice.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
 from typing import Any
-
-import msgspec
-import yaml
 
 from edgevirt.engine.apiserver.errors import StatusError, bad_request, unsupported_media_type
 from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
-from edgevirt.engine.apiserver.objects import decode_json, encode_json
+from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.schema import protobuf_objects
+from edgevirt.engine.apiserver.schema.request_types import check_body
+from edgevirt.engine.apiserver.yaml_document import parse_yaml
 
 MAX_BYTES = 3 * 1024 * 1024
 ACCEPTED = ("application/json", "application/yaml", protobuf_objects.MEDIA_TYPE)
@@ -27,91 +24,6 @@ _ENVELOPE = (
     'json: cannot unmarshal {got} into Go value of type struct {{ APIVersion string "json:\\"apiVersion,'
     'omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }}'
 )
-
-
-class _Resolver(yaml.CSafeLoader):
-    """YAML as Kubernetes reads it: no dates and no sexagesimal numbers, exponents without a point."""
-
-
-_Resolver.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    (
-        "bool",
-        r"^(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$",
-        "yYnNtTfFoO",
-    ),
-    (
-        "int",
-        r"^(?:[-+]?0b[01_]+|[-+]?0o?[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$",
-        "-+0123456789",
-    ),
-    (
-        "float",
-        r"^(?:[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
-        "-+0123456789.",
-    ),
-    ("merge", r"^(?:<<)$", "<"),
-    ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
-):
-    _Resolver.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), [*_first, ""] if _tag == "null" else list(_first)
-    )
-
-
-def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    text = str(loader.construct_scalar(node)).replace("_", "")
-    sign = -1 if text.startswith("-") else 1
-    digits = text.lstrip("+-")
-    if digits.lower().startswith(("0b", "0o", "0x")):
-        return sign * int(digits, 0)
-    return sign * int(digits, 8 if len(digits) > 1 and digits[0] == "0" else 10)
-
-
-def _construct_bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
-    return str(loader.construct_scalar(node)).lower() in ("y", "yes", "true", "on")
-
-
-_Resolver.add_constructor("tag:yaml.org,2002:int", _construct_int)
-_Resolver.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
-
-
-def parse_yaml(body: bytes) -> Any:
-    """One YAML document as JSON values; keys become text. Raises `ValueError`."""
-    if body.startswith(b"{"):
-        # Clients apply JSON, which is YAML too, and read many times faster as what it is.
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
-            return decode_json(body)
-    try:
-        return _jsonable(yaml.load(body, Loader=_Resolver))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line}: " if mark is not None and mark.line else ""
-        raise ValueError(f"yaml: {line}{getattr(error, 'problem', None) or error}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"yaml: {error}") from error
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_key(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, bytes | set | tuple):
-        # All faults of a document are values to the caller, whatever their nature.
-        raise ValueError(  # noqa: TRY004
-            "yaml: binary data, sets and tuples have no JSON form"
-        )
-    return value
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    if key is None:
-        return "null"
-    if isinstance(key, str | int | float):
-        return str(key)
-    raise ValueError("yaml: a mapping key must be a scalar")
 
 
 def media_type(content_type: str) -> str:
@@ -174,6 +86,7 @@ def read_options(body: bytes, content_type: str, kind: str) -> dict[str, Any]:
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): got {document['kind']}"
         )
+    check_body(kind, document)
     return document
 
 

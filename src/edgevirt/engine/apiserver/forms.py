@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -195,12 +196,37 @@ def respond(
 
 
 def _warn(headers: CIMultiDict[str], warnings: list[str] | None) -> None:
-    """Each text once, as a Warning header."""
-    for text in dict.fromkeys(warnings or ()):
-        escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ")
-        headers.add("Warning", f'299 - "{escaped}"')
+    for value in warning_headers(warnings or ()):
+        headers.add("Warning", value)
 
 
+def warning_headers(warnings: Iterable[str]) -> list[str]:
+    """The values of the Warning headers, each warning once."""
+    values: list[str] = []
+    for text in _fitting(dict.fromkeys(warnings)):
+        escaped = _CONTROL.sub(" ", text.replace("\\", "\\\\").replace('"', '\\"'))
+        values.append(f'299 - "{escaped}"')
+    return values
+
+
+_WARNINGS_LENGTH, _WARNING_LENGTH = 4096, 256
+
+
+def _fitting(warnings: Iterable[str]) -> Iterator[str]:
+    """Within what clients take as a head: all of them as they are, or cut, and as many as fit."""
+    texts = list(warnings)
+    if sum(map(len, texts)) > _WARNINGS_LENGTH:
+        texts = [text[:_WARNING_LENGTH] for text in texts]
+    room = _WARNINGS_LENGTH
+    for text in texts:
+        room -= len(text)
+        if room < 0:
+            return
+        yield text
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+"""No header may hold these."""
 _PLAIN_HEADERS = {"Cache-Control": "no-cache, private"}
 
 

@@ -18,6 +18,7 @@ MAX_DEPTH = 10_000
 _decode = msgspec.json.Decoder().decode
 _GO_TYPES = {list: "array", str: "string", bool: "bool", int: "number", float: "number", type(None): "null"}
 _END = "unexpected end of JSON input"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _PLAIN_TEXT = re.compile(rb'[^"\\\x00-\x1f]*')
 _DIGITS = re.compile(rb"[0-9]*")
@@ -54,7 +55,13 @@ def parse_json(body: bytes) -> Any:
         fault = syntax_fault(body)
         if fault:
             raise ValueError(fault) from error
-        return json.loads(body.decode("utf-8", "replace"))
+        return _without_surrogates(json.loads(body.decode("utf-8", "replace")))
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Half a surrogate pair is no character: Go's decoder reads U+FFFD."""
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(_SURROGATE.sub("\ufffd", text)) if _SURROGATE.search(text) else value
 
 
 def _unexpected(byte: int, context: str) -> str:

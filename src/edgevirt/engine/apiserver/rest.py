@@ -16,7 +16,6 @@ from edgevirt.engine.apiserver.auth.impersonation import impersonate
 from edgevirt.engine.apiserver.auth.refusal import refusal
 from edgevirt.engine.apiserver.body import (
     media_type,
-    parse_yaml,
     read_object,
     read_options,
     read_patch,
@@ -62,11 +61,13 @@ from edgevirt.engine.apiserver.read import Page, list_records
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import Attributes, UserInfo
 from edgevirt.engine.apiserver.request_body import read_body
+from edgevirt.engine.apiserver.schema.request_types import check_body
 from edgevirt.engine.apiserver.selectors import parse as parse_selector
 from edgevirt.engine.apiserver.subresources import Subresources
 from edgevirt.engine.apiserver.trail import trail_of
 from edgevirt.engine.apiserver.watch import Watch
 from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.apiserver.yaml_document import parse_yaml
 
 _log = logging.getLogger("edgevirt.engine.apiserver")
 
@@ -383,6 +384,7 @@ class Rest:
         content_type = raw.headers.get("Content-Type", "")
         body = await read_body(raw)
         document, _ = read_object(body, content_type, _SUBRESOURCE_KINDS[name])
+        check_body(_SUBRESOURCE_KINDS[name], document)
         run: Callable[[], Awaitable[bytes]] = {
             "binding": lambda: self._subresources.bind(request, document),
             "eviction": lambda: self._evict(raw, request, document),
@@ -415,6 +417,7 @@ class Rest:
         if raw.method == "PUT":
             self._prepare(raw, request, "UpdateOptions")
             scale, _ = read_object(await read_body(raw), raw.headers.get("Content-Type", ""), "Scale")
+            check_body("Scale", scale)
             return await self._subresources.set_scale(request, scale)
         if raw.method != "PATCH":
             raise method_not_allowed()

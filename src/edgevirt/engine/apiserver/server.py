@@ -25,6 +25,7 @@ from edgevirt.engine.apiserver.auth.tokens import ServiceAccountTokens
 from edgevirt.engine.apiserver.bootstrap import Bootstrap
 from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.cluster import Cluster, Seams
+from edgevirt.engine.apiserver.connections import ConnectionLimits, ConnectionServer
 from edgevirt.engine.apiserver.customresources import CustomResources
 from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.discovery import Discovery, ExternalGroupVersion
@@ -52,7 +53,6 @@ _log = logging.getLogger("edgevirt.engine.apiserver")
 
 STORE_FILE = "store.db"
 _SHUTDOWN_SECONDS = 3.0
-_KEEPALIVE_SECONDS = 120.0
 _BACKLOG = 512
 
 
@@ -101,6 +101,7 @@ class Settings:
     reload: asyncio.Event | None = None
     audit: AuditSettings | None = None
     store: StoreSettings | None = None
+    connections: ConnectionLimits = ConnectionLimits()
     clock: Callable[[], float] = time.time
 
 
@@ -282,12 +283,8 @@ class ApiServer:
         if self._tokens is not None:
             await self._roles.settle()
         observer = Observer(self._rest.handle, self._metrics.requests, self._audit, self._settings.clock)
-        server = web.Server(
-            observer.handle,
-            request_factory=request_factory(asyncio.get_running_loop()),
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=_KEEPALIVE_SECONDS,
+        server = ConnectionServer(
+            observer.handle, self._settings.connections, request_factory(asyncio.get_running_loop())
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.body import parse_yaml
+from edgevirt.engine.apiserver.yaml_document import parse_yaml
 from edgevirt.engine.apiserver.yaml_text import to_yaml
 
 

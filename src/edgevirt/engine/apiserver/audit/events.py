@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from edgevirt.engine.apiserver.audit.policy import Level, Stage
-from edgevirt.engine.apiserver.body import media_type, parse_yaml
+from edgevirt.engine.apiserver.body import media_type
 from edgevirt.engine.apiserver.json_syntax import parse_json
 from edgevirt.engine.apiserver.request import Attributes, Decision, UserInfo
+from edgevirt.engine.apiserver.yaml_document import parse_yaml
 
 Json = dict[str, Any]
 

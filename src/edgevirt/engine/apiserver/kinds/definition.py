@@ -39,7 +39,9 @@ class Definitions(Plain):
                 normalize(schema)
 
     def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
-        stored = [v["name"] for v in (obj.get("spec") or {}).get("versions") or () if v.get("storage")]
+        stored = [
+            v.get("name", "") for v in (obj.get("spec") or {}).get("versions") or () if v.get("storage")
+        ]
         obj["status"] = {
             "conditions": None,
             "acceptedNames": {"plural": "", "kind": ""},
@@ -52,8 +54,8 @@ class Definitions(Plain):
         status = obj.setdefault("status", {})
         stored = list(status.get("storedVersions") or ())
         for version in (obj.get("spec") or {}).get("versions") or ():
-            if version.get("storage") and version["name"] not in stored:
-                obj["status"] = {**status, "storedVersions": [*stored, version["name"]]}
+            if version.get("storage") and version.get("name", "") not in stored:
+                obj["status"] = {**status, "storedVersions": [*stored, version.get("name", "")]}
 
     def validate(self, obj: Json, old: Json | None) -> list[Cause]:
         # What was valid when it was stored is not judged again, which also saves compiling its rules.

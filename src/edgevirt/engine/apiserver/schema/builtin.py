@@ -231,7 +231,9 @@ def prune_struct(struct: StructType, obj: Json, path: str, unknown: list[str]) -
             dropped.append(name)
         elif value_type.shape == "quantity":
             obj[name] = stored_quantity(value)
-        elif _has_fields(value_type) or (value_type.elem is not None and _has_fields(value_type.elem)):
+        elif _has_fields(value_type) or (
+            value_type.elem is not None and (_has_fields(value_type.elem) or _holds_null(value))
+        ):
             _prune_value(value_type, value, child(path, name), unknown)
     for name in dropped:
         del obj[name]
@@ -242,22 +244,46 @@ def _has_fields(value_type: ValueType) -> bool:
     return value_type.struct is not None or value_type.shape == "quantity"
 
 
+def _holds_null(value: Any) -> bool:
+    return None in (value.values() if isinstance(value, dict) else value)
+
+
 def _prune_value(value_type: ValueType, value: Any, path: str, unknown: list[str]) -> None:
     if value_type.struct is not None and isinstance(value, dict):
         prune_struct(value_type.struct, value, path, unknown)
     elif isinstance(value, list):
         item_type = value_type.elem or value_type
+        if None in value:
+            value[:] = [_zero(item_type) if item is None else item for item in value]
         if item_type.struct is not None:
             for index, item in enumerate(value):
                 _prune_value(item_type, item, f"{path}[{index}]", unknown)
     elif isinstance(value, dict) and value_type.elem is not None:
         elem = value_type.elem
+        for key in [key for key, item in value.items() if item is None]:
+            value[key] = _zero(elem)
         if elem.shape == "quantity":
             for key, item in value.items():
                 value[key] = stored_quantity(item)
         elif elem.struct is not None:
             for key, item in value.items():
                 _prune_value(elem, item, child(path, key), unknown)
+
+
+_ZERO_VALUES = {
+    "string": "",
+    "bytes": "",
+    "bool": False,
+    "int32": 0,
+    "int64": 0,
+    "double": 0,
+    "quantity": "0",
+}
+
+
+def _zero(value_type: ValueType) -> Any:
+    """What Go's decoder makes of a null among the items of a list or map."""
+    return {} if value_type.shape == "struct" else _ZERO_VALUES.get(value_type.shape)
 
 
 # Validation ---------------------------------------------------------------------------------------------

@@ -1,0 +1,138 @@
+"""YAML as Kubernetes reads it, into JSON values, within bounds.
+
+The library builds a tree by recursion in C: a document nested deeply enough overflows the stack and ends the
+process, and a few lines of aliases to aliases become more nodes than memory holds. So the events of a
+document are counted before anything is built from it. What is JSON is read as JSON: it is what clients send.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import yaml
+
+MAX_DEPTH = 1_000
+"""Of mappings and sequences in one another."""
+MAX_ALIASED = 100_000
+"""Nodes that aliases may stand for, beyond those written out."""
+
+_decode_json = msgspec.json.Decoder().decode
+
+
+class _Resolver(yaml.CSafeLoader):
+    """YAML as Kubernetes reads it: no dates and no sexagesimal numbers, exponents without a point."""
+
+
+_Resolver.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    (
+        "bool",
+        r"^(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$",
+        "yYnNtTfFoO",
+    ),
+    (
+        "int",
+        r"^(?:[-+]?0b[01_]+|[-+]?0o?[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+)$",
+        "-+0123456789",
+    ),
+    (
+        "float",
+        r"^(?:[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        "-+0123456789.",
+    ),
+    ("merge", r"^(?:<<)$", "<"),
+    ("null", r"^(?:~|null|Null|NULL|)$", "~nN\0"),
+):
+    _Resolver.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), [*_first, ""] if _tag == "null" else list(_first)
+    )
+
+
+def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = str(loader.construct_scalar(node)).replace("_", "")
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-")
+    if digits.lower().startswith(("0b", "0o", "0x")):
+        return sign * int(digits, 0)
+    return sign * int(digits, 8 if len(digits) > 1 and digits[0] == "0" else 10)
+
+
+def _construct_bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
+    return str(loader.construct_scalar(node)).lower() in ("y", "yes", "true", "on")
+
+
+_Resolver.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Resolver.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
+
+
+def parse_yaml(body: bytes) -> Any:
+    """One document as JSON values; keys become text. Raises `ValueError`."""
+    if body[:1] in (b"{", b"["):
+        try:
+            return _decode_json(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # YAML in its flow style
+    try:
+        _check_bounds(body)
+        return _jsonable(yaml.load(body, Loader=_Resolver))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line}: " if mark is not None and mark.line else ""
+        raise ValueError(f"yaml: {line}{getattr(error, 'problem', None) or error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"yaml: {error}") from error
+
+
+def _check_bounds(body: bytes) -> None:
+    """Raises `ValueError` for a document that is too deep or whose aliases stand for too much."""
+    loader = yaml.CSafeLoader(body)
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []
+    written = aliased = 0
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, yaml.AliasEvent):
+                aliased += sizes.get(str(event.anchor), 0)
+                if aliased > MAX_ALIASED:
+                    raise ValueError("yaml: document contains excessive aliasing")
+            elif isinstance(event, yaml.ScalarEvent):
+                written += 1
+                if event.anchor:
+                    sizes[event.anchor] = 1
+            elif isinstance(event, yaml.CollectionStartEvent):
+                if len(open_nodes) == MAX_DEPTH:
+                    raise ValueError(f"yaml: exceeded max depth of {MAX_DEPTH}")
+                open_nodes.append((event.anchor, written + aliased))
+                written += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, before = open_nodes.pop()
+                if anchor:
+                    sizes[anchor] = written + aliased - before
+    finally:
+        loader.dispose()
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_key(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, bytes | set | tuple):
+        # All faults of a document are values to the caller, whatever their nature.
+        raise ValueError(  # noqa: TRY004
+            "yaml: binary data, sets and tuples have no JSON form"
+        )
+    return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if key is None:
+        return "null"
+    if isinstance(key, str | int | float):
+        return str(key)
+    raise ValueError("yaml: a mapping key must be a scalar")
