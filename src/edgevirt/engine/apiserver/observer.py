@@ -32,8 +32,13 @@ class ObservedRequest(web.BaseRequest):
         trail.status = response.status
         if trail.audit_id:
             response.headers[AUDIT_ID] = trail.audit_id
-        if trail.on_stream is not None and not isinstance(response, web.Response):
+        if trail.on_stream is not None and not isinstance(response, web.Response) and not _is_listed(trail):
             trail.on_stream()
+
+
+def _is_listed(trail: Trail) -> bool:
+    """A long list is sent in pieces, but it is no request that runs for long."""
+    return trail.attributes is not None and trail.attributes.verb in ("list", "deletecollection")
 
 
 class Observer:
@@ -83,6 +88,7 @@ class Observer:
             self._metrics.end(kind, labels, trail.status, dry_run, seconds)
             if self._audit is not None:
                 self._audit.response_complete(raw, trail, verdict, body)
+            trail.end()
 
     def _audited(self, raw: web.BaseRequest, trail: Trail) -> Verdict:
         audit = self._audit

@@ -51,6 +51,14 @@ class Trail:
         if self.on_served is not None:
             self.on_served()
 
+    def end(self) -> None:
+        """There will be no more news.
+
+        The callbacks hold the trail that holds them. Without this each request would leave the garbage
+        collector a circle, with the request's body in it, where there is nothing else to collect.
+        """
+        self.on_authorized = self.on_served = self.on_stream = None
+
 
 _KEY = web.RequestKey("trail", Trail)
 
