@@ -216,12 +216,18 @@ async def test_no_credentials_mean_anonymous(api: Running) -> None:
     assert 'User "system:anonymous" cannot list resource "configmaps"' in refused["message"]
 
 
-async def test_service_kinds_that_need_a_proxy_are_refused_by_name(api: Running) -> None:
+async def test_a_dry_run_reserves_no_address_and_a_refusal_none_either(api: Running) -> None:
     path = "/api/v1/namespaces/default/services"
-    spec = {"type": "NodePort", "ports": [{"port": 80}]}
-    status, refused = await call(api, "POST", path, {"metadata": {"name": "s"}, "spec": spec})
+    spec = {"clusterIP": "10.96.0.77", "ports": [{"port": 80}]}
+    status, _ = await call(api, "POST", f"{path}?dryRun=All", {"metadata": {"name": "s"}, "spec": spec})
+    assert status == 201
+    taken = {"metadata": {"name": "kubernetes"}, "spec": spec}
+    assert (await call(api, "POST", path, taken))[0] == 409
+    status, stored = await call(api, "POST", path, {"metadata": {"name": "s"}, "spec": spec})
+    assert (status, stored["spec"]["clusterIPs"]) == (201, ["10.96.0.77"])
+    status, refused = await call(api, "POST", path, {"metadata": {"name": "t"}, "spec": spec})
     assert status == 422
-    assert "this server does not forward ports" in refused["message"]
+    assert "provided IP is already allocated" in refused["message"]
 
 
 async def test_leases_stay_in_memory_but_are_served_and_watched(api: Running) -> None:

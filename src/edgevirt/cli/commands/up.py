@@ -27,6 +27,7 @@ _PORT = click.IntRange(1, 65535)
 )
 @click.option("--node-name", help="Name of the node [default: the host name].")
 @click.option("--pod-subnet", help="IPv4 network of pods and guests [default: 10.244.0.0/24].")
+@click.option("--service-subnet", help="Cluster addresses of services [default: 10.96.0.0/12].")
 @click.option("--bridge", help="Bridge the pods are connected to [default: edgevirt0].")
 @click.option("--cgroup", help="Parent control group of the pods [default: edgevirt].")
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from edgevirt.engine.apiserver.aggregation.local import api_service
@@ -13,6 +14,8 @@ from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import ADMIN
 from edgevirt.engine.apiserver.write import Request, Writes
+
+_log = logging.getLogger("edgevirt.engine.apiserver.bootstrap")
 
 Json = dict[str, Any]
 
@@ -44,8 +47,12 @@ class Bootstrap:
             (resource.api_version, resource.kind): resource for resource in cluster.registry.list()
         }
 
-    async def run(self, configuration: list[Json]) -> None:
-        """`configuration` are further objects, replaced when they differ. Raises `StatusError`."""
+    async def run(self, configuration: list[Json], kubernetes: list[Json]) -> None:
+        """`configuration` are further objects, replaced when they differ. Raises `StatusError`.
+
+        So is `kubernetes`, the service of this server; one that cannot be made is told and left out, because
+        its address may be another service's after the range was changed.
+        """
         for name in NAMESPACES:
             await self._ensure({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         for document in rbac_objects():
@@ -65,6 +72,11 @@ class Bootstrap:
                 await self._ensure(api_service(group, version))
         for document in configuration:
             await self._replace(document)
+        for document in kubernetes:
+            try:
+                await self._replace(document)
+            except StatusError as error:
+                _log.error("the service kubernetes is incomplete", extra={"error": error.message})
 
     def _request(self, document: Json) -> Request:
         resource: ServedResource = self._by_kind[(document["apiVersion"], document["kind"])]
@@ -112,3 +124,42 @@ class Bootstrap:
             return {**kept, **rest}
 
         await self._writes.update(request, replace, patch=True)
+
+
+def kubernetes_service(cluster_address: str, address: str, port: int) -> list[Json]:
+    """The service `kubernetes` of this server, and its endpoint if it has an address for pods."""
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    metadata: Json = {"name": "kubernetes", "namespace": "default"}
+    service: Json = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {**metadata, "labels": labels},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": cluster_address,
+            "ipFamilyPolicy": "SingleStack",
+            "internalTrafficPolicy": "Cluster",
+            "sessionAffinity": "None",
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
+        },
+    }
+    if not address:
+        return [service]
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    return [
+        service,
+        {
+            "apiVersion": "v1",
+            "kind": "Endpoints",
+            "metadata": {**metadata, "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": address}], "ports": ports}],
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": ports,
+        },
+    ]

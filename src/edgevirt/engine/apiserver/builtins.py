@@ -12,9 +12,9 @@ from edgevirt.engine.apiserver.kinds.definition import Definitions
 from edgevirt.engine.apiserver.kinds.disruption import DisruptionBudgets
 from edgevirt.engine.apiserver.kinds.jobs import CronJobs, Jobs
 from edgevirt.engine.apiserver.kinds.quota import LimitRanges, Quotas
+from edgevirt.engine.apiserver.kinds.service import Services
 from edgevirt.engine.apiserver.kinds.workload import DaemonSets, Deployments, ReplicaSets, StatefulSets
 from edgevirt.engine.apiserver.names import (
-    dns1035_faults,
     label_faults,
     path_segment_faults,
     subdomain_faults,
@@ -23,6 +23,7 @@ from edgevirt.engine.apiserver.pods import POD_FIELDS, Pods
 from edgevirt.engine.apiserver.registry import ALL_VERBS, Registry, Scale, ServedResource, Strategy
 from edgevirt.engine.apiserver.schema.builtin import builtin_schema
 from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
+from edgevirt.engine.apiserver.service_network import ServiceNetwork
 from edgevirt.engine.apiserver.strategies import (
     EVENT_FIELDS,
     ApiServices,
@@ -35,7 +36,6 @@ from edgevirt.engine.apiserver.strategies import (
     RoleBindings,
     Roles,
     SecretData,
-    Services,
     WebhookConfigurations,
     WithStatus,
 )
@@ -190,8 +190,8 @@ _REVIEWS = (
 )
 
 
-def builtin_registry() -> Registry:
-    """A registry with every built-in resource."""
+def builtin_registry(services: ServiceNetwork | None = None) -> Registry:
+    """A registry with every built-in resource; `services` hands out cluster addresses and node ports."""
     plain = Plain()
     served = [
         _served(
@@ -221,11 +221,11 @@ def builtin_registry() -> Registry:
         _served(resources.CONFIG_MAPS, ConfigData()),
         _served(
             resources.SERVICES,
-            Services(),
+            Services(services or ServiceNetwork()),
             subresources=_STATUS | {"proxy"},
             returns_deleted=True,
             upsert=True,
-            name_faults=dns1035_faults,
+            name_faults=label_faults,
         ),
         _served(resources.ENDPOINTS, plain, upsert=True),
         _served(resources.SERVICE_ACCOUNTS, plain, subresources=frozenset({"token"}), returns_deleted=True),

@@ -72,6 +72,9 @@ class Strategy(Protocol):
 
     def validate(self, obj: dict[str, Any], old: dict[str, Any] | None) -> list[Cause]: ...
 
+    def settle(self, obj: dict[str, Any]) -> None:
+        """The write for which `obj` was prepared is over, stored or not; what it reserved may go."""
+
     def field_labels(self, obj: dict[str, Any]) -> dict[str, str]:
         """Values for field selectors; metadata.name and metadata.namespace need not be given."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -22,7 +22,7 @@ from edgevirt.engine.apiserver.auth import issuer_discovery
 from edgevirt.engine.apiserver.auth.role_aggregation import RoleAggregation
 from edgevirt.engine.apiserver.auth.token_secrets import TokenSecrets
 from edgevirt.engine.apiserver.auth.tokens import ServiceAccountTokens
-from edgevirt.engine.apiserver.bootstrap import Bootstrap
+from edgevirt.engine.apiserver.bootstrap import Bootstrap, kubernetes_service
 from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.cluster import Cluster, Seams
 from edgevirt.engine.apiserver.connections import ConnectionLimits, ConnectionServer
@@ -41,6 +41,7 @@ from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import ADMIN, UserInfo
 from edgevirt.engine.apiserver.rest import Rest
+from edgevirt.engine.apiserver.service_network import DEFAULT_SUBNET, ServiceNetwork
 from edgevirt.engine.apiserver.write import Request, Transform, Writes
 from edgevirt.engine.pki.authority import utc_now
 from edgevirt.engine.store.store import Store, StoreSettings
@@ -80,6 +81,9 @@ class Settings:
     static_tokens: bearer tokens of fixed users.
     secure: False lets everything through, for tests of the REST layer alone.
     audit: what is written about requests and where; None writes nothing.
+    service_subnet: cluster addresses of services.
+    advertise_address: under which address pods reach the server, published as the endpoint of the service
+        `kubernetes`; "" publishes none, and then the service has no endpoint.
     reload: set it after replacing certificate files; the server takes the new ones for new connections.
     """
 
@@ -100,6 +104,8 @@ class Settings:
     secure: bool = True
     reload: asyncio.Event | None = None
     audit: AuditSettings | None = None
+    service_subnet: str = DEFAULT_SUBNET
+    advertise_address: str = ""
     store: StoreSettings | None = None
     connections: ConnectionLimits = ConnectionLimits()
     clock: Callable[[], float] = time.time
@@ -142,7 +148,9 @@ class ApiServer:
             volatile_collections=VOLATILE_COLLECTIONS, on_release=self._trim.ask
         )
         self._store = await Store.open(settings.data_dir / STORE_FILE, store_settings)
-        self.cluster = Cluster(self._store, builtin_registry(), Seams(), settings.clock)
+        network = ServiceNetwork(settings.service_subnet)
+        self.cluster = Cluster(self._store, builtin_registry(network), Seams(), settings.clock)
+        self.cluster.observe("", "services", network.stored)
         self._writes, self._deletes = Writes(self.cluster), Deletes(self.cluster)
         self._custom = CustomResources(self.cluster, self._writes, self._deletes)
         self._custom.start()
@@ -279,7 +287,7 @@ class ApiServer:
 
     async def listen(self) -> None:
         """Creates what must exist and accepts connections. Raises OSError if the address is taken."""
-        await Bootstrap(self.cluster, self._writes).run(self._trust_configuration())
+        await Bootstrap(self.cluster, self._writes).run(self._trust_configuration(), self._kubernetes())
         if self._tokens is not None:
             await self._roles.settle()
         observer = Observer(self._rest.handle, self._metrics.requests, self._audit, self._settings.clock)
@@ -322,6 +330,11 @@ class ApiServer:
                 settings.client_ca.read_bytes(), settings.front_proxy_ca.read_bytes()
             )
         ]
+
+    def _kubernetes(self) -> list[dict[str, Any]]:
+        """The service by which pods find this server."""
+        network = ServiceNetwork(self._settings.service_subnet)
+        return kubernetes_service(network.first, self._settings.advertise_address, self._settings.port)
 
     async def _reload_certificates(self, changed: asyncio.Event) -> None:
         while True:

@@ -42,6 +42,9 @@ class Plain:
     def validate(self, obj: Json, old: Json | None) -> list[Cause]:
         return []
 
+    def settle(self, obj: Json) -> None:
+        return None
+
     def field_labels(self, obj: Json) -> dict[str, str]:
         return {}
 
@@ -226,48 +229,6 @@ class Namespaces(Plain):
 
     def field_labels(self, obj: Json) -> dict[str, str]:
         return {"status.phase": (obj.get("status") or {}).get("phase") or ""}
-
-
-class Services(Plain):
-    """Service: headless, without selector, or ExternalName. Cluster addresses are not handed out."""
-
-    def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
-        obj["status"] = {"loadBalancer": {}}
-        spec = obj.setdefault("spec", {})
-        if spec.get("clusterIP") == "None":
-            spec.setdefault("clusterIPs", ["None"])
-
-    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
-        spec = obj.get("spec") or {}
-        kind = spec.get("type") or "ClusterIP"
-        address = spec.get("clusterIP") or ""
-        causes: list[Cause] = []
-        if kind in ("NodePort", "LoadBalancer"):
-            causes.append(
-                Cause(
-                    "FieldValueNotSupported",
-                    f"Unsupported value: {shown(kind)}: this server does not forward ports of "
-                    f"services; supported "
-                    'values: "ClusterIP", "ExternalName"',
-                    "spec.type",
-                )
-            )
-        if kind == "ExternalName" and not spec.get("externalName"):
-            causes.append(Cause("FieldValueRequired", "Required value", "spec.externalName"))
-        if kind == "ClusterIP":
-            if address not in ("", "None"):
-                causes.append(
-                    invalid_value(
-                        "spec.clusterIP",
-                        address,
-                        "this server hands out no cluster addresses: use None (headless), or "
-                        "leave it out for a "
-                        "service whose endpoints are reached directly",
-                    )
-                )
-            if address != "None" and not spec.get("ports"):
-                causes.append(Cause("FieldValueRequired", "Required value", "spec.ports"))
-        return causes
 
 
 class Claims(WithStatus):

@@ -111,10 +111,18 @@ class Writes:
         if attributes is not None:
             obj = await self._mutate(attributes, obj)
             metadata = metadata_of(obj)
-        context = self._context(request)
         if resource.custom and "status" in resource.subresources:
             obj.pop("status", None)
-        resource.strategy.prepare_for_create(obj, context)
+        try:
+            resource.strategy.prepare_for_create(obj, self._context(request))
+            return await self._store_new(request, obj, attributes, generated)
+        finally:
+            resource.strategy.settle(obj)
+
+    async def _store_new(
+        self, request: Request, obj: Json, attributes: AdmissionAttributes | None, generated: bool
+    ) -> bytes:
+        cluster, resource, metadata = self._cluster, request.resource, obj["metadata"]
         self._validate(resource, obj, None)
         if attributes is not None:
             attributes.object = obj
@@ -154,19 +162,21 @@ class Writes:
             stored = cluster.record(resource, request.namespace, request.name)
             (record,) = await cluster.shown(resource, [stored])
             old = cluster.object(resource, record)
-            new = transform(cluster.object(resource, record))
-            pinned = self._check_identity(request, record, old, new, patch)
-            obj = await self._prepare_update(request, old, new, owned)
-            data = encode(obj)
-            if data == record.data or _same(obj, old):
-                return cluster.data(resource, record)
-            if request.options.dry_run:
-                return data
             try:
+                new = transform(cluster.object(resource, record))
+                pinned = self._check_identity(request, record, old, new, patch)
+                obj = await self._prepare_update(request, old, new, owned)
+                data = encode(obj)
+                if data == record.data or _same(obj, old):
+                    return cluster.data(resource, record)
+                if request.options.dry_run:
+                    return data
                 return await self._commit(resource, record, old, obj)
             except RevisionConflict:
                 if pinned or attempt == _ATTEMPTS - 1:
                     raise modified(resource.group_resource, request.name) from None
+            finally:
+                resource.strategy.settle(old)
         raise modified(resource.group_resource, request.name)
 
     async def _commit(self, resource: ServedResource, record: Record, old: Json, obj: Json) -> bytes:

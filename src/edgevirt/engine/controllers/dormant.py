@@ -59,6 +59,24 @@ def _cron_job(shared: Shared) -> Sleeper:
     return CronJobController(shared)
 
 
+def _endpoints(shared: Shared) -> Sleeper:
+    from edgevirt.engine.controllers.services.endpoints import EndpointsController
+
+    return EndpointsController(shared)
+
+
+def _slices(shared: Shared) -> Sleeper:
+    from edgevirt.engine.controllers.services.slices import EndpointSliceController
+
+    return EndpointSliceController(shared)
+
+
+def _mirroring(shared: Shared) -> Sleeper:
+    from edgevirt.engine.controllers.services.mirroring import EndpointSliceMirroringController
+
+    return EndpointSliceMirroringController(shared)
+
+
 SLEEPERS: tuple[tuple[str, str, Callable[[Shared], Sleeper]], ...] = (
     ("apps", "deployments", _deployment),
     ("apps", "replicasets", _replica_set),
@@ -66,6 +84,9 @@ SLEEPERS: tuple[tuple[str, str, Callable[[Shared], Sleeper]], ...] = (
     ("apps", "daemonsets", _daemon_set),
     ("batch", "jobs", _job),
     ("batch", "cronjobs", _cron_job),
+    ("", "services", _endpoints),
+    ("", "services", _slices),
+    ("", "endpoints", _mirroring),
 )
 """Group and resource of the first object that wakes a controller, and the controller."""
 

@@ -59,10 +59,13 @@ class GarbageCollector:
         self._gone_listeners.append(listener)
 
     def appearance(self, group: str, plural: str) -> asyncio.Event:
-        """Set once there is, or has been, an object of that kind: the moment its controllers are needed."""
+        """Set once there is, or has been, an object of that kind: the moment its controllers are needed.
+
+        The service `kubernetes` of every cluster, and its endpoints, need none.
+        """
         event = self._appearances.setdefault((group, plural), asyncio.Event())
         for item in self._graph.items():
-            if (item.resource.group, item.resource.plural) == (group, plural):
+            if (item.resource.group, item.resource.plural) == (group, plural) and not _is_own(item):
                 event.set()
         return event
 
@@ -139,9 +142,10 @@ class GarbageCollector:
     ) -> Callable[[KubeObject | None, KubeObject | None], None]:
         def changed(old: KubeObject | None, new: KubeObject | None) -> None:
             if new is not None:
-                self._enqueue(self._graph.put(_item(resource, new)))
+                item = _item(resource, new)
+                self._enqueue(self._graph.put(item))
                 awaited = self._appearances.get((resource.group, resource.plural))
-                if awaited is not None:
+                if awaited is not None and not _is_own(item):
                     awaited.set()
             elif old is not None:
                 self._forget(old.metadata.uid, old.metadata.namespace)
@@ -240,3 +244,7 @@ def _item(resource: Resource[KubeObject], obj: KubeObject) -> Item:
         finalizers=meta.finalizers,
         deleting=bool(meta.deletion_timestamp),
     )
+
+
+def _is_own(item: Item) -> bool:
+    return (item.namespace, item.name) == ("default", "kubernetes")

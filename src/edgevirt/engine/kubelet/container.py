@@ -96,7 +96,7 @@ async def _environment(services: Services, launch: Launch, image: Image) -> dict
     result = {"HOSTNAME": hosts.hostname(launch.pod), **dict(image.config.env)}
     host, _, port = services.settings.api_address.rpartition(":")
     if host:
-        result |= {"KUBERNETES_SERVICE_HOST": host.strip("[]"), "KUBERNETES_SERVICE_PORT": port}
+        result |= environment.kubernetes_variables(host.strip("[]"), port)
     return {**result, **own}
 
 

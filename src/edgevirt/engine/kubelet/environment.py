@@ -13,6 +13,22 @@ _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.\-][A-Za-z0-9_.\-]*)\))")
 _NAME = re.compile(r"[A-Za-z_.\-][A-Za-z0-9_.\-]*")
 
 
+def kubernetes_variables(host: str, port: str) -> dict[str, str]:
+    """How a container finds the API server: the variables of the service `kubernetes`."""
+    address = f"tcp://{f'[{host}]' if ':' in host else host}:{port}"
+    prefix = f"KUBERNETES_PORT_{port}_TCP"
+    return {
+        "KUBERNETES_SERVICE_HOST": host,
+        "KUBERNETES_SERVICE_PORT": port,
+        "KUBERNETES_SERVICE_PORT_HTTPS": port,
+        "KUBERNETES_PORT": address,
+        prefix: address,
+        f"{prefix}_PROTO": "tcp",
+        f"{prefix}_PORT": port,
+        f"{prefix}_ADDR": host,
+    }
+
+
 def expand(value: str, known: Mapping[str, str]) -> str:
     """Replace `$(NAME)`; `$$(NAME)` stands for itself, an unknown name is left as it is."""
     return _REFERENCE.sub(lambda match: "$" if match[1] == "$" else known.get(match[2], match[0]), value)

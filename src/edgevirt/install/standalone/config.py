@@ -43,6 +43,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     node_name: str = msgspec.field(default_factory=lambda: socket.gethostname().lower())
     pod_subnet: str = "10.244.0.0/24"
     """Addresses of pods, and of guests on the pod network."""
+    service_subnet: str = "10.96.0.0/12"
+    """Cluster addresses of services. Must differ between instances on one machine that use the same."""
     bridge: str = "edgevirt0"
     """Bridge the pods are connected to. Must differ between instances on one machine."""
     cgroup: str = "edgevirt"
@@ -95,7 +97,12 @@ def check(config: Config, where: str) -> None:
         raise ConfigError(
             where, f"apiAddress is '{config.api_address}' but must be an IP address, such as 0.0.0.0"
         ) from error
-    _check_subnet(config.pod_subnet, where)
+    _check_subnet("podSubnet", "10.244.0.0/24", config.pod_subnet, where)
+    _check_subnet("serviceSubnet", "10.96.0.0/12", config.service_subnet, where)
+    if ipaddress.ip_network(config.pod_subnet).overlaps(ipaddress.ip_network(config.service_subnet)):
+        raise ConfigError(
+            where, f"podSubnet {config.pod_subnet} and serviceSubnet {config.service_subnet} overlap"
+        )
     for key, number, most in (
         ("auditLogMaxsize", config.audit_log_maxsize, 10_000),
         ("auditLogMaxbackup", config.audit_log_maxbackup, 1_000),
@@ -116,15 +123,20 @@ def check(config: Config, where: str) -> None:
         )
 
 
-def _check_subnet(text: str, where: str) -> None:
+def _check_subnet(key: str, example: str, text: str, where: str) -> None:
     try:
         subnet = ipaddress.ip_network(text)
     except ValueError as error:
-        raise ConfigError(where, f"podSubnet: {error}; it must look like 10.244.0.0/24") from error
+        raise ConfigError(where, f"{key}: {error}; it must look like {example}") from error
     if subnet.version != 4 or subnet.prefixlen > 28:
-        raise ConfigError(where, f"podSubnet is {subnet} but must be an IPv4 network of at least /28")
+        raise ConfigError(where, f"{key} is {subnet} but must be an IPv4 network of at least /28")
     if subnet.is_loopback or subnet.is_multicast or subnet.is_link_local or subnet.is_unspecified:
-        raise ConfigError(where, f"podSubnet is {subnet} but must be a network that hosts can have")
+        raise ConfigError(where, f"{key} is {subnet} but must be a network that hosts can have")
+
+
+def first_address(subnet: str) -> str:
+    """The first address of a network: the gateway of pods, the service `kubernetes` among services."""
+    return str(ipaddress.ip_network(subnet)[1])
 
 
 def save(path: Path, config: Config) -> None:

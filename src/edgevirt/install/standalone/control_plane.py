@@ -83,6 +83,8 @@ def _apiserver(
         kubelet_certificate=issued.kubelet_client.certificate,
         kubelet_key=issued.kubelet_client.key,
         reload=renewed,
+        service_subnet=settings.service_subnet,
+        advertise_address=config.first_address(settings.pod_subnet),
         audit=_audit(layout, settings) if settings.audit_policy else None,
     )
 

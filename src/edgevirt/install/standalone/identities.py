@@ -17,7 +17,7 @@ from pathlib import Path
 from edgevirt.engine.pki.authority import LEAF_LIFETIME, Authority, Leaf, write_leaf
 from edgevirt.engine.pki.identity import role_uri
 from edgevirt.install.rbac import NAMESPACE
-from edgevirt.install.standalone.config import Config
+from edgevirt.install.standalone.config import Config, first_address
 from edgevirt.install.standalone.identity_files import (
     CLUSTER_CA,
     FRONT_PROXY_CA,
@@ -70,8 +70,11 @@ def _issue(
     host_names = ["localhost", node]
     addresses = sorted({*loopback, *_own_address(config)})
     service_names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    service_names.append("kubernetes.default.svc.cluster.local")
+    # Pods find the server by its service, and other machines' tools by the endpoint of that service.
+    served = sorted({*addresses, first_address(config.service_subnet), first_address(config.pod_subnet)})
     leaves = {
-        "apiserver": make("kube-apiserver", dns=[*host_names, *service_names], ips=addresses, server=True),
+        "apiserver": make("kube-apiserver", dns=[*host_names, *service_names], ips=served, server=True),
         KUBELET_CLIENT: make(KUBELET_CLIENT, uris=[role_uri("apiserver")], client=True),
         "virt-api": make(
             "virt-api",
@@ -118,6 +121,7 @@ def _users(make: Callable[..., Leaf], node: str) -> dict[str, Leaf]:
         "virt-handler": account("kubevirt-handler", "virt-handler", node),
         "scheduler": make("system:kube-scheduler", client=True),
         "controllers": make("system:kube-controller-manager", client=True),
+        "service-proxy": make("system:kube-proxy", client=True),
         "kubelet": make(f"system:node:{node}", groups=["system:nodes"], client=True),
     }
 

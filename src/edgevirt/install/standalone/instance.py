@@ -196,7 +196,8 @@ def _settings(layout: Layout, given: Mapping[str, object]) -> tuple[config.Confi
 
 
 def _of_pods(settings: config.Config) -> tuple[str, ...]:
-    return settings.node_name, settings.pod_subnet, settings.bridge, settings.cgroup
+    subnets = settings.pod_subnet, settings.service_subnet
+    return settings.node_name, *subnets, settings.bridge, settings.cgroup
 
 
 def _end_unready(layout: Layout) -> None:

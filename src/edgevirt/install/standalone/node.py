@@ -1,8 +1,9 @@
-"""The node process: kubelet and virt-handler. Pods and guests outlive it."""
+"""The node process: kubelet, service proxy and virt-handler. Pods and guests outlive it."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 
 from edgevirt.api.kubevirt.labels import DEVICE_KVM
-from edgevirt.engine import kubelet
+from edgevirt.engine import kubelet, service_proxy
 from edgevirt.install.standalone import capabilities, config, host_image, identity_files
 from edgevirt.install.standalone.layout import Layout
 from edgevirt.install.standalone.parts import LOOPBACK, start
@@ -37,6 +38,7 @@ async def _serve(layout: Layout, settings: config.Config, ready: Callable[[], No
         await start(
             group, "kubelet", lambda ready: kubelet.run(_kubelet(layout, settings, issued), ready, devices)
         )
+        await start(group, "service-proxy", lambda ready: service_proxy.run(_proxy(layout, settings), ready))
         # While virt-handler proves or disproves KVM there is time for this.
         warming = group.create_task(asyncio.to_thread(capabilities.warm, layout, capabilities.EMULATION))
         await start(
@@ -68,6 +70,20 @@ def _kubelet(layout: Layout, settings: config.Config, issued: identity_files.Ide
         cgroup_prefix=settings.cgroup,
         host_images=((host_image.NAME, host_image.prepare(layout)),),
         images_dir=layout.images,
+        api_address=f"{config.first_address(settings.service_subnet)}:443",
+    )
+
+
+def _proxy(layout: Layout, settings: config.Config) -> service_proxy.Settings:
+    loopback = ipaddress.ip_address(settings.api_address).is_loopback
+    return service_proxy.Settings(
+        kubeconfig=layout.kubeconfig("service-proxy"),
+        bridge=settings.bridge,
+        pod_subnet=settings.pod_subnet,
+        service_subnet=settings.service_subnet,
+        node=settings.node_name,
+        api_server=(settings.api_address, settings.api_port) if loopback else None,
+        pods_dir=layout.pods,
     )
 
 

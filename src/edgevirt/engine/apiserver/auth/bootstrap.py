@@ -141,6 +141,12 @@ _CLUSTER_ROLES: dict[str, tuple[Rule, ...]] = {
             _READ, ("storage.k8s.io",), ("storageclasses", "csinodes", "csidrivers", "csistoragecapacities")
         ),
     ),
+    "system:node-proxier": (
+        Rule(("list", "watch"), ("",), ("services", "endpoints")),
+        Rule(_READ, ("",), ("nodes",)),
+        _EVENTS,
+        Rule(("list", "watch"), ("discovery.k8s.io",), ("endpointslices",)),
+    ),
     "system:kube-controller-manager": (
         _EVENTS,
         _LEASES,
@@ -227,6 +233,7 @@ _CLUSTER_BINDINGS: tuple[tuple[str, str, str], ...] = (
     ("system:monitoring", "Group", "system:monitoring"),
     ("system:service-account-issuer-discovery", "Group", "system:serviceaccounts"),
     ("system:kube-scheduler", "User", "system:kube-scheduler"),
+    ("system:node-proxier", "User", "system:kube-proxy"),
     ("system:kube-controller-manager", "User", "system:kube-controller-manager"),
 )
 

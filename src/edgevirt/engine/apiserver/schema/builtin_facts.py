@@ -232,7 +232,6 @@ REQUIRED_FIELDS: dict[str, tuple[str, ...]] = {
     "Sysctl": ("name", "value"),
     "SeccompProfile": ("type",),
     "Taint": ("key", "effect"),
-    "ServicePort": ("port",),
     "EndpointAddress": ("ip",),
     "Binding": ("target",),
     "LimitRangeItem": ("type",),
@@ -262,6 +261,7 @@ REQUIRED_FIELDS: dict[str, tuple[str, ...]] = {
 DOCUMENTED_REQUIRED: dict[str, tuple[str, ...]] = {
     # required in the published schema, but reported by the kind's own validation with its own words
     "PolicyRule": ("verbs",),
+    "ServicePort": ("port",),
     "Container": ("name",),
     "CustomResourceDefinitionSpec": ("group", "names", "scope", "versions"),
     "CustomResourceDefinitionNames": ("plural", "kind"),
