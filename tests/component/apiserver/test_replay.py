@@ -59,6 +59,7 @@ DIFFERENCES: dict[str, tuple[Known, ...]] = {
     "32-list-paging": (),
     "34-table-builtin": (),
     "35-table-crd": (
+        Known((), ".metadata.managedFields[*", _MANAGER_ORDER),
         Known(
             (7,), ".metadata.resourceVersion", "the recorder's cache had not heard of a later write elsewhere"
         ),
@@ -73,8 +74,8 @@ DIFFERENCES: dict[str, tuple[Known, ...]] = {
         Known((39,), ".details.causes[*].message", _RULE_ORDER),
         Known((39,), ".details.causes[*].field", _RULE_ORDER),
     ),
-    "46-crd-pruning-defaulting": (),
-    "47-crd-cel": (),
+    "46-crd-pruning-defaulting": (Known((), ".metadata.managedFields[*", _MANAGER_ORDER),),
+    "47-crd-cel": (Known((), ".metadata.managedFields[*", _MANAGER_ORDER),),
     "64-rbac-forbidden": (),
     "65-rbac-authn": (),
     "68-apiservice-down": (),

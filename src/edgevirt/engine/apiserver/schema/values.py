@@ -38,6 +38,11 @@ ABSENT: Any = object()
 """No stored counterpart of a value."""
 
 _COMBINED = ("allOf", "anyOf", "oneOf")
+_COUNTS = {
+    f"{bound}{what}": kind
+    for bound in ("min", "max")
+    for what, kind in (("Length", "string"), ("Items", "array"), ("Properties", "object"))
+}
 _COPIED = (
     "minimum",
     "maximum",
@@ -68,6 +73,14 @@ def compiled(schema: Json) -> jsonschema_rs.Draft7Validator:
 def to_json_schema(schema: Json) -> Json:
     """A structural schema in the vocabulary of JSON Schema draft 7."""
     translated: Json = {key: schema[key] for key in _COPIED if schema.get(key) not in (None, "", [])}
+    for key in _COUNTS:
+        if translated.get(key, 0) < 0:
+            # JSON Schema forbids these; nothing is shorter than 0, and everything is longer than -1.
+            del translated[key]
+            if key.startswith("max"):
+                translated["not"] = {"type": _COUNTS[key]}
+    if translated.get("multipleOf", 1) <= 0:
+        del translated["multipleOf"]
     types = value_types(schema)
     if types:
         translated["type"] = list(types)
