@@ -30,6 +30,7 @@ class Options:
     connections: dict[str, float] = field(default_factory=dict)
     controllers: bool = False
     bookmark_seconds: float = 60.0
+    body_seconds: float = 60.0
 
 
 class ServerProcess:

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "component" / "apiserver"))
 from api_server_under_test import TOKENS
 
 from edgevirt.engine import controllers, failpoints
+from edgevirt.engine.apiserver import request_body, watch
 from edgevirt.engine.apiserver import server as apiserver
-from edgevirt.engine.apiserver import watch
 from edgevirt.engine.apiserver.connections import ConnectionLimits
 from edgevirt.engine.apiserver.durability import VOLATILE_COLLECTIONS
 from edgevirt.engine.apiserver.request import UserInfo
@@ -84,6 +84,7 @@ def kubeconfig(directory: Path, port: int) -> Path:
 async def main(options: dict[str, Any]) -> None:
     directory = Path(options["directory"])
     watch.BOOKMARK_SECONDS = options["bookmark_seconds"]
+    request_body._BODY_SECONDS = options["body_seconds"]
     server = apiserver.ApiServer(settings(options))
     await server.open()
     try:
