@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
+import os
 import resource
 import socket
 import time
@@ -25,6 +27,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 LIMITS = {"head_seconds": 1.0, "idle_seconds": 3.0, "stall_seconds": 2.0, "most": 150}
 OPTIONS = Options(connections=LIMITS, body_seconds=1.5)
 HEAD = "Host: x\r\nAuthorization: Bearer admin\r\nContent-Type: application/json\r\n"
+_PIDFD_GETFD = 438
 PROMPT = 3.0
 """Seconds; the machine may be busy with other tests."""
 
@@ -217,6 +220,40 @@ async def test_client_that_does_not_take_its_answer_is_cut(server: ServerProcess
             writer.transport.pause_reading()  # type: ignore[attr-defined]
         async with asyncio.timeout(30):
             await _until_connections(server, 2)
+
+
+async def test_reader_of_a_log_may_pause(server: ServerProcess) -> None:
+    """`kubectl logs -f | less` stops reading for as long as a person looks at a page."""
+    async with connection(server) as (reader, writer):
+        for path, expected in ((f"{MAPS}/x/log", 0), ("/healthz", 2000), ("/healthz", 2000)):
+            writer.write(f"GET {path} HTTP/1.1\r\n{HEAD}\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+            assert _user_timeout(server) == expected
+
+
+def _user_timeout(server: ServerProcess) -> int:
+    """TCP_USER_TIMEOUT of the server's one connection, from a copy of its descriptor."""
+    pidfd = os.pidfd_open(server.pid)
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        for link in Path(f"/proc/{server.pid}/fd").iterdir():
+            if not os.readlink(link).startswith("socket:"):
+                continue
+            copy = libc.syscall(_PIDFD_GETFD, pidfd, int(link.name), 0)
+            with socket.socket(fileno=copy) as peer:
+                if peer.family == socket.AF_INET and peer.type == socket.SOCK_STREAM and _has_peer(peer):
+                    return peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    finally:
+        os.close(pidfd)
+    raise AssertionError("no connection")
+
+
+def _has_peer(peer: socket.socket) -> bool:
+    try:
+        peer.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 async def _until_connections(server: ServerProcess, most: int) -> None:

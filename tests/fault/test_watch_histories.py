@@ -235,7 +235,7 @@ async def write_all(world: World, session: aiohttp.ClientSession, changes: int) 
 
 async def test_watchers_see_everything_once_in_order_over_kills_and_compaction(tmp_path: Path) -> None:
     number = seed()
-    count, changes, kills = length(200, 1000), length(600, 12_000), length(2, 15)
+    count, changes, kills = length(200, 1000), length(600, 5_000), length(2, 10)
     async with started(tmp_path, OPTIONS) as server, server.session() as session:
         world = World(server, random.Random(number))
         world.up.set()

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 
 _TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", 18)
@@ -43,22 +43,20 @@ class ConnectionLimits:
 class Connection(web.RequestHandler):
     """One client's connection. `idle_since` is None while a request is served."""
 
-    __slots__ = ("_limits", "_server", "idle_since", "receiving_since")
+    __slots__ = ("_limits", "_patient", "_server", "idle_since", "receiving_since")
 
     def __init__(self, server: ConnectionServer, limits: ConnectionLimits, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._server: ConnectionServer | None = server
         self._limits = limits
+        self._patient = False
         self.receiving_since: float | None = None
         self.idle_since: float | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.idle_since = self._loop.time()
-        peer = transport.get_extra_info("socket")
-        if peer is not None:
-            milliseconds = int(self._limits.stall_seconds * 1000)
-            peer.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, milliseconds)
+        self._be_patient(False)
         if self._server is not None:
             self._server.admit(self)
 
@@ -72,9 +70,20 @@ class Connection(web.RequestHandler):
             self._server.expect_head()
         super().data_received(data)
 
-    def begin(self) -> None:
+    def begin(self, request: web.BaseRequest) -> None:
         """The head of a request is complete."""
         self.receiving_since = self.idle_since = None
+        patient = hdrs.UPGRADE in request.headers or request.rel_url.raw_path.endswith("/log")
+        if patient is not self._patient:
+            self._be_patient(patient)
+
+    def _be_patient(self, patient: bool) -> None:
+        """A person may stop reading a log or a terminal for as long as they like."""
+        self._patient = patient
+        peer = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if peer is not None:
+            milliseconds = 0 if patient else int(self._limits.stall_seconds * 1000)
+            peer.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, milliseconds)
 
     def end(self) -> None:
         """The request was answered."""
@@ -143,7 +152,7 @@ class ConnectionServer(web.Server):
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection)
-        connection.begin()
+        connection.begin(request)
         try:
             return await self._handle(request)
         finally:
