@@ -241,7 +241,12 @@ def too_many_requests(message: str, retry_after_seconds: int, causes: Iterable[C
     )
 
 
-def unsupported_patch_type() -> StatusError:
+def unsupported_patch_type(custom: bool = False) -> StatusError:
+    """`custom` resources answer by another code path, which lists what they take."""
+    if custom:
+        return unsupported_media_type(
+            ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
+        )
     return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", Details())
 
 

@@ -15,7 +15,6 @@ from edgevirt.engine.apiserver.errors import Cause, StatusError, apply_conflict,
 from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.schema import SchemaNode
 from edgevirt.engine.apiserver.typed import (
-    check_unique,
     compare,
     drop_emptied,
     field_set,
@@ -235,9 +234,8 @@ def _is_reset(sent: list[Any]) -> bool:
 def apply(scope: Scope, live: dict[str, Any] | None, config: dict[str, Any], force: bool) -> dict[str, Any]:
     """Server-side apply: the new object, with managedFields, sharing parts with `live` and `config`.
 
-    Raises `StatusError` 409 for conflicts and 500 for lists whose keys do not identify their items.
+    `config` holds no associative list with an item twice. Raises `StatusError` 409 for conflicts.
     """
-    check_unique(scope.node, config)
     base: dict[str, Any] = live if live is not None else {}
     entries = read_entries(base.get("metadata") or {})
     if live is not None and not entries:

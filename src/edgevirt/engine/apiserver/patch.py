@@ -9,6 +9,7 @@ import jsonpointer
 
 from edgevirt.engine.apiserver.errors import (
     Cause,
+    Details,
     StatusError,
     bad_request,
     invalid,
@@ -45,9 +46,9 @@ def json_patch(target: dict[str, Any], operations: Any) -> dict[str, Any]:
 
 
 def _rejected(why: str) -> StatusError:
-    return StatusError(
-        422, "Invalid", f"the server rejected our request due to an error in our request: {why}", None
-    )
+    """Kubernetes keeps the reason to itself; here it is the cause."""
+    message = "the server rejected our request due to an error in our request"
+    return StatusError(422, "Invalid", message, Details(causes=(Cause("", why),)))
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -65,6 +65,7 @@ from edgevirt.engine.apiserver.schema.request_types import check_body
 from edgevirt.engine.apiserver.selectors import parse as parse_selector
 from edgevirt.engine.apiserver.subresources import Subresources
 from edgevirt.engine.apiserver.trail import trail_of
+from edgevirt.engine.apiserver.typed import check_unique
 from edgevirt.engine.apiserver.watch import Watch
 from edgevirt.engine.apiserver.write import Request, Writes
 from edgevirt.engine.apiserver.yaml_document import parse_yaml
@@ -304,7 +305,7 @@ class Rest:
         if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH) or (
             media == STRATEGIC_PATCH and resource.custom
         ):
-            raise unsupported_patch_type()
+            raise unsupported_patch_type(resource.custom)
         self._prepare(raw, request, "PatchOptions")
         _check_patch_options(media, raw, request)
         body = await read_body(raw)
@@ -516,3 +517,7 @@ def check_applied(request: Request, config: Json) -> None:
         if len(unknown) > 1:
             listed = "errors:\n  " + "\n  ".join(f".{path}: field not declared in schema" for path in unknown)
         raise unclassified(f"failed to create typed patch object ({subject}): {listed}")
+    try:
+        check_unique(resource.schema.merge_node(), config)
+    except StatusError as duplicate:
+        raise unclassified(f"failed to create typed patch object ({subject}): {duplicate}") from duplicate

@@ -7,6 +7,7 @@ Where a list has no strategy it is replaced, as RFC 7386 does.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import StatusError, bad_request, unclassified
@@ -32,7 +33,7 @@ def _merge_map(node: SchemaNode, target: dict[str, Any], patch: dict[str, Any]) 
         if directive == "delete":
             return {}
         if directive != "merge":
-            raise unclassified(f"unknown patch type found: {directive} in map")
+            raise _unknown_directive(directive, patch)
     result = dict(target)
     retained = patch.get(_RETAIN)
     if retained is not None:
@@ -55,13 +56,20 @@ def _merge_map(node: SchemaNode, target: dict[str, Any], patch: dict[str, Any]) 
             _merge_field(node.child(name) or OPEN_MAP, result, name, value)
     for field, order in orders.items():
         if isinstance(result.get(field), list):
-            result[field] = _ordered(node.child(field) or OPEN_MAP, result[field], order, patch.get(field))
+            list_node = node.child(field) or OPEN_MAP
+            _check_order(list_node, patch.get(field), order)
+            before = target.get(field)
+            result[field] = _ordered(
+                list_node, result[field], order, before if isinstance(before, list) else []
+            )
     return result
 
 
 def _merge_field(node: SchemaNode, result: dict[str, Any], name: str, value: Any) -> None:
     current = result.get(name)
     if isinstance(value, dict):
+        if name not in result and value.get(_PATCH) in ("replace", "delete"):
+            return  # there is nothing to replace: a real server takes nothing from it
         if "replace" in node.patch_strategy:
             result[name] = _plain(value)
         else:
@@ -77,7 +85,7 @@ def _merge_list(node: SchemaNode, current: list[Any], patch: list[Any]) -> list[
     if not node.patch_merge_key:
         result = list(current)
         result.extend(item for item in patch if item not in result)
-        return result
+        return _ordered(node, result, patch, current)
     key = node.patch_merge_key
     item_node = node.elem or OPEN_MAP
     if any(isinstance(item, dict) and item.get(_PATCH) == "replace" for item in patch):
@@ -99,44 +107,69 @@ def _merge_list(node: SchemaNode, current: list[Any], patch: list[Any]) -> list[
             (i for i, have in enumerate(result) if isinstance(have, dict) and have.get(key) == item[key]),
             None,
         )
-        if item.get(_PATCH) == "delete":
+        directive = item.get(_PATCH)
+        if directive not in (None, "delete", "merge"):
+            raise _unknown_directive(directive, item)
+        if directive == "delete":
             result = [have for have in result if not (isinstance(have, dict) and have.get(key) == item[key])]
         elif position is None:
             result.append(_merge_map(item_node, {}, item))
         else:
             result[position] = _merge_map(item_node, result[position], item)
-    return result
+    return _ordered(node, result, patch, current)
 
 
-def _ordered(node: SchemaNode, items: list[Any], order: list[Any], patched: Any) -> list[Any]:
-    """Items in the order given; those the order does not name stay behind the one they followed."""
+def _ordered(node: SchemaNode, items: list[Any], order: list[Any], before: list[Any]) -> list[Any]:
+    """Items in the order given; others keep theirs, before what they stood before in the list as it was."""
     key = node.patch_merge_key
 
     def identity(item: Any) -> bytes:
         return encode_json(item.get(key) if key and isinstance(item, dict) else item)
 
-    wanted = {identity(item): position for position, item in enumerate(order)}
-    if isinstance(patched, list):
-        stated = [
-            identity(i)
-            for i in patched
-            if not (isinstance(i, dict) and i.get(_PATCH) in ("delete", "replace"))
-        ]
-        if any(item not in wanted for item in stated):
-            raise _order_error(patched, order)
-    named = sorted(
-        (item for item in items if identity(item) in wanted), key=lambda item: wanted[identity(item)]
-    )
-    result = list(named)
-    previous: Any = None
-    for item in items:
-        if identity(item) in wanted:
-            previous = item
-            continue
-        position = 0 if previous is None else next(i for i, x in enumerate(result) if x is previous) + 1
-        result.insert(position, item)
-        previous = item
-    return result
+    wanted = _positions(order, identity)
+    was = _positions(before, identity)
+    named = sorted((one for one in items if identity(one) in wanted), key=lambda one: wanted[identity(one)])
+    others = [one for one in items if identity(one) not in wanted]
+    others.sort(key=lambda one: was.get(identity(one), len(was)))
+    result: list[Any] = []
+    for other in others:
+        place = was.get(identity(other))
+        while named:
+            stood = was.get(identity(named[0]))
+            if place is not None and stood is not None and place < stood:
+                break
+            result.append(named.pop(0))
+        result.append(other)
+    return [*result, *named]
+
+
+def _positions(items: list[Any], identity: Callable[[Any], bytes]) -> dict[bytes, int]:
+    found: dict[bytes, int] = {}
+    for position, item in enumerate(items):
+        found.setdefault(identity(item), position)
+    return found
+
+
+def _check_order(node: SchemaNode, patched: Any, order: list[Any]) -> None:
+    """What the patch states of a list must be in the order that the patch states. Raises `StatusError`."""
+    key = node.patch_merge_key
+
+    def identity(item: Any) -> bytes:
+        return encode_json(item.get(key) if key and isinstance(item, dict) else item)
+
+    if not isinstance(patched, list):
+        return
+    wanted = {identity(item) for item in order}
+    stated = [
+        one for one in patched if not (isinstance(one, dict) and one.get(_PATCH) in ("delete", "replace"))
+    ]
+    if any(identity(item) not in wanted for item in stated):
+        raise _order_error(patched, order)
+
+
+def _unknown_directive(directive: Any, patch: dict[str, Any]) -> StatusError:
+    shown = " ".join(f"{name}:{patch[name]}" for name in sorted(patch))
+    return unclassified(f"unknown patch type: {directive} in map: map[{shown}]")
 
 
 def _order_error(patched: Any, order: list[Any]) -> StatusError:

@@ -230,7 +230,9 @@ class Subresources:
                 obj["metadata"]["resourceVersion"] = version
             return obj
 
-        data = await self._writes.update(request, rescale, patch=True)
+        record = self._cluster.record(resource, request.namespace, request.name)
+        nobodys = not _has_owner(self._cluster.object(resource, record), path)
+        data = await self._writes.update(request, rescale, patch=True, owned=nobodys)
         return encode_json(self.scale(resource, decode_json(data)))
 
 
@@ -255,6 +257,18 @@ def _scheduled(conditions: list[Json], now: str) -> list[Json]:
     kept = [condition for condition in conditions if condition.get("type") != "PodScheduled"]
     condition = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     return [*kept, condition]
+
+
+def _has_owner(obj: Json, path: str) -> bool:
+    """Whether some manager owns a field. Kubernetes starts no ownership through the scale subresource."""
+    names = [f"f:{name}" for name in path.strip(".").split(".")]
+    for entry in obj["metadata"].get("managedFields") or ():
+        fields = entry.get("fieldsV1")
+        for name in names:
+            fields = fields.get(name) if isinstance(fields, dict) else None
+        if fields is not None:
+            return True
+    return False
 
 
 def _at(obj: Any, path: str) -> Any:

@@ -12,7 +12,7 @@ from edgevirt.engine.apiserver import fieldset, managedfields
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.managedfields import Manager, Scope
 from edgevirt.engine.apiserver.schema import OPEN_MAP, SCALAR, SchemaNode
-from edgevirt.engine.apiserver.typed import compare, field_set, merge
+from edgevirt.engine.apiserver.typed import check_unique, compare, field_set, merge
 
 pytestmark = pytest.mark.unit
 
@@ -156,7 +156,7 @@ def test_old_update_managers_are_merged_into_one() -> None:
 
 def test_duplicate_item_is_refused() -> None:
     with pytest.raises(StatusError, match="duplicate entries"):
-        managedfields.apply(scope("one"), None, config(items=[item("a"), item("a")]), force=False)
+        check_unique(scope("one").node, config(items=[item("a"), item("a")]))
 
 
 json_values = st.recursive(

@@ -112,7 +112,7 @@ def test_primitives_are_merged_and_deleted_by_value() -> None:
     result = strategic_merge(
         POD_NODE, obj, {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/a"], "finalizers": ["c/c"]}}
     )
-    assert result["metadata"]["finalizers"] == ["b/b", "c/c"]
+    assert result["metadata"]["finalizers"] == ["c/c", "b/b"]
     assert obj["metadata"]["finalizers"] == ["a/a", "b/b"]
 
 
