@@ -80,3 +80,18 @@ async def test_an_old_client_gets_a_long_list_without_chunks(many: Running) -> N
         ) as response:
             assert "Transfer-Encoding" not in response.headers
             assert len(json.loads(await response.read())["items"]) == COUNT
+
+
+async def test_a_watcher_that_reads_late_misses_nothing(api: Running) -> None:
+    # More than all buffers on the way hold: the server has to wait for this client, and for nobody else.
+    async with api.client.get(MAPS) as response:
+        version = (await response.json())["metadata"]["resourceVersion"]
+    text = "x" * 100_000
+    async with api.client.get(f"{MAPS}?watch=1&resourceVersion={version}", read_bufsize=2**18) as unread:
+        for number in range(150):
+            document = {"metadata": {"name": f"w{number:03}"}, "data": {"text": text}}
+            async with api.client.post(MAPS, json=document) as response:
+                assert response.status == 201
+        for number in range(150):
+            event = json.loads(await unread.content.readline())
+            assert event["object"]["metadata"]["name"] == f"w{number:03}"

@@ -52,7 +52,14 @@ def list_records(
         record = collection.get(exact)
         found = [record] if record is not None and selector.matches(record, resource) else []
         return Page(found, revision)
-    if revision == current or collection.revision <= revision:
+    unlimited = options.resource_version == 0 and not options.continue_token
+    limit = 0 if unlimited else options.limit
+    unchanged = revision == current or collection.revision <= revision
+    if unchanged and limit and selector.empty:
+        found, remaining = collection.page(prefix, after, limit)
+        token = _write_token(found[-1].key, revision) if remaining else ""
+        return Page(found, revision, token, remaining)
+    if unchanged:
         # Nothing is awaited until the records are collected, so the state cannot change underneath.
         candidates = list(collection.scan(prefix, after))
     else:
@@ -62,8 +69,6 @@ def list_records(
             raise _expired_list(options, after, current) from error
         if after:
             candidates = [record for record in candidates if record.key > after]
-    unlimited = options.resource_version == 0 and not options.continue_token
-    limit = 0 if unlimited else options.limit
     if selector.empty:
         if limit and len(candidates) > limit:
             page = candidates[:limit]

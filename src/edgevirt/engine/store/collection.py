@@ -55,6 +55,12 @@ class Collection:
         end = bisect_left(keys, prefix + LAST) if prefix else len(keys)
         return keys[start:end]
 
+    def page(self, prefix: str, after: str, limit: int) -> tuple[list[Record], int]:
+        """The first `limit` records of `scan(prefix, after)`, and how many follow."""
+        keys = self.keys(prefix, after)
+        records = self._records
+        return [records[key] for key in keys[:limit]], max(0, len(keys) - limit)
+
     def load(self, records: list[Record]) -> None:
         """Initial content, in key order."""
         self._records = {record.key: record for record in records}
