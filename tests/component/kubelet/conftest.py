@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from busybox_image import busybox_image
-from edgevirt.api.core import ConfigMap, Pod, Secret
+from edgevirt.api.core import ConfigMap, ObjectReference, Pod, Secret
 from edgevirt.api.meta import KubeObject, Resource, Status
 from edgevirt.engine.kubelet import kubelet
 from edgevirt.engine.kubelet.devices import DeviceRegistry
@@ -82,7 +82,7 @@ class FakeApi:
             raise NotFound(Status(code=404, reason="NotFound"))
         self.patches.append(patch["status"])
         document = msgspec.to_builtins(old)
-        document["status"] = {k: v for k, v in patch["status"].items() if v is not None}
+        document["status"] = {k: v for k, v in patch["status"].items() if v is not None and k[0] != "$"}
         new = msgspec.convert(_without_nulls(document), Pod)
         self._set(old, new)
         return new
@@ -133,15 +133,25 @@ class FakeApi:
 class FakeEvents:
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
+        self.places: list[tuple[str, str]] = []
         self.told: Callable[[str], None] = lambda reason: None
+        self._news = asyncio.Event()
 
-    def normal(self, obj: KubeObject, reason: str, message: str) -> None:
+    def normal(self, obj: ObjectReference, reason: str, message: str) -> None:
         self.seen.append((reason, message))
+        self.places.append((reason, obj.field_path))
         self.told(reason)
+        self._news.set()
 
-    def warning(self, obj: KubeObject, reason: str, message: str) -> None:
-        self.seen.append((reason, message))
-        self.told(reason)
+    def warning(self, obj: ObjectReference, reason: str, message: str) -> None:
+        self.normal(obj, reason, message)
+
+    async def until(self, reason: str, message: str, timeout: float = 20.0) -> None:
+        """Wait until this event has been recorded."""
+        async with asyncio.timeout(timeout):
+            while (reason, message) not in self.seen:
+                self._news.clear()
+                await self._news.wait()
 
 
 class Node:

@@ -43,7 +43,7 @@ async def test_container_counts_as_running_when_its_post_start_hook_is_done(node
     later = {"name": "later", "image": "localhost/busybox", "command": ["sleep", "1000"]}
     spec["spec"]["containers"].append(later)
     pod = node.api.add(spec)
-    await node.events.until("Started", "Started container main")
+    await node.events.until("Started", "Container started")
     await said(node, pod, "up")
     worker = node.pods.get("default", "hook")
     assert worker

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgevirt.api.core import Container
 from edgevirt.engine.kubelet import container as containers
-from edgevirt.engine.kubelet import health, plan
+from edgevirt.engine.kubelet import health, plan, wording
 from edgevirt.engine.kubelet.oom import OomWatch
 from edgevirt.engine.kubelet.processes import Process
 from edgevirt.engine.kubelet.resident import Live, Resident, restart_delay
@@ -127,10 +127,10 @@ def ended(
     live.retry_at = services.clock.monotonic() + delay
     live.waiting = ("", "")
     if delay and not resident.deleting and _restarts(resident, container, code):
-        pod = resident.pod.metadata.name
-        text = f"back-off {delay:.0f}s restarting failed container={name} pod={pod}"
+        pod, time = wording.pod_name(resident.pod), wording.duration(delay)
+        text = f"back-off {time} restarting failed container={name} pod={pod}"
         live.waiting = ("CrashLoopBackOff", text)
-        resident.warning("BackOff", f"Back-off restarting failed container {name} in pod {pod}")
+        resident.warning("BackOff", f"Back-off restarting failed container {name} in pod {pod}", name)
     live.ended.set()
     current = asyncio.current_task() if resident.tasks else None
     for task in live.watchers:
@@ -158,7 +158,7 @@ def _verdict(
     if failure:
         return finished, 128, "StartError", failure
     if lost:
-        return finished, 137, "NodeRebooted", "The machine was restarted while the container ran"
+        return finished, 255, "Unknown", "The machine was restarted while the container ran"
     if known is None:
         return finished, code, UNKNOWN_EXIT, "The process that waits for the container was killed"
     reason = "Completed" if code == 0 else "OOMKilled" if oom else "Error"

@@ -20,7 +20,9 @@ async def probe(resident: Resident, container: Container, attempt: Attempt, live
         return await resident.services.runtime.execute(attempt, argv, timeout=timeout)
 
     def failing(kind: str) -> Callable[[str], None]:
-        return lambda message: resident.warning("Unhealthy", f"{kind} probe failed: {message}")
+        return lambda message: resident.warning(
+            "Unhealthy", f"{kind} probe failed: {message}", container.name
+        )
 
     def readiness(good: bool, message: str) -> None:
         live.ready = good

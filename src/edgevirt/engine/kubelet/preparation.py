@@ -47,7 +47,7 @@ async def prepare(resident: Resident) -> None:
                 volumes.prepare(resident.context(), services.images),
             )
     except (CniError, OSError) as error:
-        _failed(resident, "FailedCreatePodSandBox", str(error))
+        _failed(resident, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
         return
     except ImageError as error:
         _pull_failed(resident, error)

@@ -69,7 +69,7 @@ def checker(
             words = json.dumps(" ".join(probe.exec.command))
             raise ProbeFailed(f"command timed out: {words} timed out after {timeout:.0f}s")
         if code != 0:
-            raise ProbeFailed(output.decode(errors="replace")[:_MAX_ANSWER] or f"exit code {code}")
+            raise ProbeFailed(output.decode(errors="replace")[:_MAX_ANSWER])
 
     async def get() -> None:
         assert probe.http_get

@@ -116,14 +116,11 @@ class Reporter:
     def _views(self, observed: plan.Observed) -> dict[str, status.View]:
         spec = self._resident.pod.spec
         assert spec
-        views = {container.name: self._view(container.name, observed) for container in spec.init_containers}
-        initialized = self._resident.prepared and all(
-            view.started or view.state is State.EXITED for view in views.values()
-        )
-        for container in spec.containers:
+        views = {}
+        for container in (*spec.init_containers, *spec.containers):
             view = self._view(container.name, observed)
-            if spec.init_containers and not initialized and view.waiting[0] == "ContainerCreating":
-                view = dataclasses.replace(view, waiting=("PodInitializing", ""))
+            if spec.init_containers and view.waiting[0] == "ContainerCreating":
+                view = dataclasses.replace(view, waiting=("PodInitializing", view.waiting[1]))
             views[container.name] = view
         return views
 

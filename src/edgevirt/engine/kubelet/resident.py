@@ -12,8 +12,10 @@ import asyncio
 import dataclasses
 import logging
 
-from edgevirt.api.core import Container, Pod
-from edgevirt.engine.kubelet import plan, state
+import msgspec
+
+from edgevirt.api.core import Container, ObjectReference, Pod
+from edgevirt.engine.kubelet import plan, state, wording
 from edgevirt.engine.kubelet.cgroups import PodCgroup
 from edgevirt.engine.kubelet.container import attempt_of, names_in_order
 from edgevirt.engine.kubelet.oom import OomWatch
@@ -25,6 +27,7 @@ from edgevirt.engine.kubelet.services import Services
 from edgevirt.engine.kubelet.state import PodRecord
 from edgevirt.engine.kubelet.volumes.prepare import PodContext, Prepared
 from edgevirt.kube.backoff import BackoffPolicy
+from edgevirt.kube.events import reference_to
 
 log = logging.getLogger("edgevirt.kubelet")
 
@@ -159,20 +162,29 @@ class Resident:
         self.urgent.set()
         self.changed.set()
 
-    def fail(self, reason: str, message: str) -> None:
-        """The pod has to end for a reason that is not its containers'. The first reason counts."""
+    def fail(self, reason: str, message: str, *, normal: bool = False) -> None:
+        """The pod has to end for a reason that is not its containers'. The first reason counts.
+
+        `normal`: as its owner wanted.
+        """
         if self.record.failure:
             return
         self.record.failure, self.record.failure_message = reason, message
-        self.warning(reason, message)
+        tell = self.normal if normal else self.warning
+        tell(reason, message)
         self.save()
         self.noticed()
 
-    def normal(self, reason: str, message: str) -> None:
-        self.services.events.normal(self.pod, reason, message)
+    def normal(self, reason: str, message: str, container: str = "") -> None:
+        """An event of the pod, or of one of its containers."""
+        self.services.events.normal(self._about(container), reason, message)
 
-    def warning(self, reason: str, message: str) -> None:
-        self.services.events.warning(self.pod, reason, message)
+    def warning(self, reason: str, message: str, container: str = "") -> None:
+        self.services.events.warning(self._about(container), reason, message)
+
+    def _about(self, container: str) -> ObjectReference:
+        where = wording.field_path(self.pod, container) if container else ""
+        return msgspec.structs.replace(reference_to(self.pod), field_path=where)
 
     def hook_failed(self, kind: str, container: Container, error: str, *, told: bool = True) -> None:
         """A lifecycle hook failed. Why goes to the log only: what a hook says is not for everybody."""
@@ -181,7 +193,7 @@ class Resident:
             extra={"pod": self.key, "container": container.name, "hook": kind, "error": error},
         )
         if told:
-            self.warning(f"Failed{kind}Hook", f"{kind}Hook failed")
+            self.warning(f"Failed{kind}Hook", f"{kind}Hook failed", container.name)
 
     def stop_watching(self) -> None:
         """Cancel what watches the containers and let go of their logs; the containers go on."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from edgevirt.api.meta import KubeObject, Resource
+from edgevirt.api.core import ObjectReference
+from edgevirt.api.meta import Resource
 from edgevirt.engine.kubelet import bundle, capabilities
 from edgevirt.engine.kubelet.cgroups import Hierarchies, PodCgroup
 from edgevirt.engine.kubelet.cni import Cni
@@ -33,8 +34,8 @@ R = TypeVar("R")
 class Events(Protocol):
     """The part of `kube.events.EventRecorder` used here."""
 
-    def normal(self, obj: KubeObject, reason: str, message: str) -> None: ...
-    def warning(self, obj: KubeObject, reason: str, message: str) -> None: ...
+    def normal(self, obj: ObjectReference, reason: str, message: str) -> None: ...
+    def warning(self, obj: ObjectReference, reason: str, message: str) -> None: ...
 
 
 class PodApi(ObjectSource, Protocol):
@@ -89,6 +90,7 @@ class Services:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])
+            future.exception()  # nobody asks for it any more
             raise
 
     def pod_dir(self, uid: str) -> Path:

@@ -10,14 +10,14 @@ import asyncio
 import logging
 
 from edgevirt.api.core import Container, LifecycleHandler
-from edgevirt.engine.kubelet import attendance, hooks, stopping
+from edgevirt.engine.kubelet import attendance, hooks, stopping, wording
 from edgevirt.engine.kubelet import container as containers
 from edgevirt.engine.kubelet.container import ConfigError, Launch
 from edgevirt.engine.kubelet.fields import UnknownField
 from edgevirt.engine.kubelet.oom import OomWatch
 from edgevirt.engine.kubelet.processes import Process
 from edgevirt.engine.kubelet.references import MissingReference, References
-from edgevirt.engine.kubelet.resident import Resident, restart_delay
+from edgevirt.engine.kubelet.resident import Live, Resident, restart_delay
 from edgevirt.engine.kubelet.resources import of_container
 from edgevirt.engine.kubelet.runtime import Attempt, StartFailed
 from edgevirt.engine.kubelet.volumes.content import BadVolume
@@ -28,8 +28,14 @@ from edgevirt.storage.images.store import Image, PullPolicy
 
 log = logging.getLogger("edgevirt.kubelet")
 
-_MOST_SECONDS = 60.0
+_MOST_SECONDS = 15.0
 """The longest wait for what is likely to be repaired soon: an object that is missing."""
+_PULL_SHOWN = 1.0
+"""How long the state shows a failed pull before it shows that the next one is waited for."""
+
+
+class NeverPulled(Exception):
+    """The image is not here and the pod says not to fetch it."""
 
 
 async def start(resident: Resident, container: Container) -> None:
@@ -43,10 +49,10 @@ async def start(resident: Resident, container: Container) -> None:
             resident.volumes = dict(await prepare(context, services.images))
         image = await _image(resident, container, context.references)
         services.images.hold(image, resident.uid)
-    except (ImageError, ConfigError) as error:
+    except (ImageError, NeverPulled) as error:
         _pull_failed(resident, container, error)
         return
-    except (BadVolume, MissingReference, UnknownField, KubeError, OSError) as error:
+    except (ConfigError, BadVolume, MissingReference, UnknownField, KubeError, OSError) as error:
         _failed(resident, container, "CreateContainerConfigError", str(error))
         return
     if record.exit:
@@ -90,8 +96,8 @@ async def start(resident: Resident, container: Container) -> None:
     live.failures = 0
     shim = record.shim
     assert shim
-    resident.normal("Created", f"Created container: {name}")
-    resident.normal("Started", f"Started container {name}")
+    resident.normal("Created", "Container created", name)
+    resident.normal("Started", "Container started", name)
     hook = container.lifecycle.post_start if container.lifecycle else None
     attendance.attend(resident, container, attempt, shim, oom, hook=hook is not None)
     resident.spent[f"start {name}"] = services.clock.monotonic() - begun
@@ -122,18 +128,22 @@ async def _post_start(
 
 
 async def _image(resident: Resident, container: Container, references: References) -> Image:
-    images = resident.services.images
+    images, name = resident.services.images, container.name
     policy = containers.pull_policy(container)
     present = images.resolve(container.image)
     if present is not None and (present.local or policy is not PullPolicy.ALWAYS):
-        if not present.local:
-            resident.normal("Pulled", f'Container image "{container.image}" already present on machine')
+        if present.host is None:
+            told = f'Container image "{container.image}" already present on machine'
+            resident.normal("Pulled", f"{told} and can be accessed by the pod", name)
         return present
     if policy is PullPolicy.NEVER:
-        raise ConfigError(f'Container image "{container.image}" is not present with pull policy of Never')
-    resident.normal("Pulling", f'Pulling image "{container.image}"')
+        raise NeverPulled(f'Container image "{container.image}" is not present with pull policy of Never')
+    resident.normal("Pulling", f'Pulling image "{container.image}"', name)
+    begun = resident.services.clock.monotonic()
     image = await images.pull(container.image, await references.pull_secrets())
-    resident.normal("Pulled", f'Successfully pulled image "{container.image}"')
+    took = wording.duration(resident.services.clock.monotonic() - begun)
+    told = f'Successfully pulled image "{container.image}" in {took} ({took} including waiting).'
+    resident.normal("Pulled", f"{told} Image size: {image.size} bytes.", name)
     return image
 
 
@@ -142,7 +152,7 @@ def _refused(resident: Resident, container: Container, attempt: Attempt, error: 
     if isinstance(error, StartFailed):
         record = resident.record.container(container.name)
         record.attempt, record.started_at = int(attempt.directory.name), resident.now()
-        resident.warning("Failed", f"Error: failed to start container {container.name}: {error}")
+        resident.warning("Failed", f"Error: failed to start container: {error}", container.name)
         attendance.ended(resident, container, attempt, failure=str(error))
         return True
     if isinstance(error, (ConfigError, MissingReference, UnknownField, KubeError, ValueError)):
@@ -157,19 +167,34 @@ def _refused(resident: Resident, container: Container, attempt: Attempt, error: 
 
 
 def _pull_failed(resident: Resident, container: Container, error: Exception) -> None:
-    live = resident.live(container.name)
+    name, image, clock = container.name, container.image, resident.services.clock
+    live = resident.live(name)
     live.failures += 1
-    live.retry_at = resident.services.clock.monotonic() + restart_delay(live.failures)
+    live.retry_at = clock.monotonic() + restart_delay(live.failures)
     if isinstance(error, InvalidImageName):
-        reason = "InvalidImageName"
-    elif isinstance(error, ConfigError):
-        reason = "ErrImageNeverPull"
+        text = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {error}'
+        live.waiting = ("InvalidImageName", text)
+        resident.warning("InspectFailed", text, name)
+    elif isinstance(error, NeverPulled):
+        live.waiting = ("ErrImageNeverPull", str(error))
+        resident.warning("ErrImageNeverPull", str(error), name)
     else:
-        reason = "ImagePullBackOff" if live.failures > 1 else "ErrImagePull"
-    live.waiting = (reason, str(error))
-    resident.warning("Failed", f'Failed to pull image "{container.image}": {error}')
-    resident.warning("Failed", f"Error: {reason}")
+        live.waiting = ("ErrImagePull", str(error))
+        resident.warning("Failed", f'Failed to pull image "{image}": {error}', name)
+        clock.call_later(_PULL_SHOWN, lambda: _back_off(resident, container, live, live.waiting[1]))
+    resident.warning("Failed", f"Error: {live.waiting[0]}", name)
     resident.urgent.set()
+    resident.report.set()
+
+
+def _back_off(resident: Resident, container: Container, live: Live, error: str) -> None:
+    """Say that the next pull is being waited for, if it still is."""
+    if live.waiting != ("ErrImagePull", error) or live.retry_at <= resident.services.clock.monotonic():
+        return
+    told = f'Back-off pulling image "{container.image}"'
+    live.waiting = ("ImagePullBackOff", f"{told}: ErrImagePull: {error}")
+    resident.normal("BackOff", told, container.name)
+    resident.warning("Failed", "Error: ImagePullBackOff", container.name)
     resident.report.set()
 
 
@@ -179,7 +204,7 @@ def _failed(resident: Resident, container: Container, reason: str, message: str)
     delay = min(restart_delay(live.failures), _MOST_SECONDS)
     live.retry_at = resident.services.clock.monotonic() + delay
     live.waiting = (reason, message)
-    resident.warning("Failed", f"Error: {message}")
+    resident.warning("Failed", f"Error: {message}", container.name)
     log.warning(
         "container not started",
         extra={"pod": resident.key, "container": container.name, "error": message},

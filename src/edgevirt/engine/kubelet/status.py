@@ -11,7 +11,7 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from edgevirt.api.core import Container, Pod
+from edgevirt.api.core import Container, Pod, VolumeMount
 from edgevirt.engine.kubelet.plan import State, is_sidecar
 from edgevirt.engine.kubelet.resources import qos_class
 from edgevirt.engine.kubelet.state import ContainerRecord, ExitRecord, PodRecord
@@ -45,14 +45,19 @@ def compute(pod: Pod, facts: Facts, now: datetime.datetime) -> dict[str, Any]:
     assert pod.spec
     init = [_view(facts, c) for c in pod.spec.init_containers]
     regular = [_view(facts, c) for c in pod.spec.containers]
-    initialized = all(
-        view.started if is_sidecar(c) else view.state is State.EXITED and _code(view) == 0
+    incomplete = [
+        c.name
         for c, view in zip(pod.spec.init_containers, init, strict=True)
-    )
+        if not (view.started if is_sidecar(c) else view.state is State.EXITED and _code(view) == 0)
+    ]
+    begun = any(view.record.attempt for view in regular)
+    initialized = begun or not incomplete
     phase = _phase(facts, regular, initialized)
     status: dict[str, Any] = {
         "phase": phase,
-        "conditions": _conditions(pod, facts, phase, initialized, [*regular, *_sidecars(pod, init)], now),
+        "conditions": _conditions(
+            pod, facts, phase, incomplete if not begun else [], [*regular, *_sidecars(pod, init)], now
+        ),
         "hostIP": facts.host_address,
         "hostIPs": [{"ip": facts.host_address}],
         "qosClass": qos_class(pod),
@@ -72,6 +77,10 @@ def compute(pod: Pod, facts: Facts, now: datetime.datetime) -> dict[str, Any]:
         status |= {"reason": facts.record.failure, "message": facts.record.failure_message}
     if pod.metadata.generation:
         status["observedGeneration"] = pod.metadata.generation
+    others = [c.type for c in (pod.status.conditions if pod.status else ())]
+    ours = [condition["type"] for condition in status["conditions"]]
+    order = [*ours, *(kind for kind in others if kind not in ours)]
+    status["$setElementOrder/conditions"] = [{"type": kind} for kind in order]
     return status
 
 
@@ -84,7 +93,7 @@ def _phase(facts: Facts, regular: list[View], initialized: bool) -> str:
 
 
 def _conditions(
-    pod: Pod, facts: Facts, phase: str, initialized: bool, views: list[View], now: datetime.datetime
+    pod: Pod, facts: Facts, phase: str, incomplete: list[str], views: list[View], now: datetime.datetime
 ) -> list[dict[str, Any]]:
     names = [c.name for c in (pod.spec.containers if pod.spec else ())]
     done = phase in ("Succeeded", "Failed")
@@ -104,8 +113,11 @@ def _conditions(
     wanted = {
         "PodReadyToStartContainers": (facts.prepared and not done, ("", "")),
         "Initialized": (
-            initialized or phase == "Succeeded",
-            ("ContainersNotInitialized", "containers with incomplete status"),
+            not incomplete or phase == "Succeeded",
+            (
+                "ContainersNotInitialized",
+                f"containers with incomplete status: [{' '.join(incomplete)}]",
+            ),
         ),
         "Ready": (
             ready and not gates,
@@ -113,8 +125,7 @@ def _conditions(
         ),
         "ContainersReady": (ready, waiting),
     }
-    if done:
-        wanted["Initialized"] = (wanted["Initialized"][0], ("PodCompleted", ""))
+    reasons = {"Initialized": "PodCompleted"} if phase == "Succeeded" else {}
     previous = {c.type: c for c in (pod.status.conditions if pod.status else ())}
     result = []
     for kind, (true, (reason, message)) in wanted.items():
@@ -127,9 +138,11 @@ def _conditions(
             "lastTransitionTime": time_text(now.timestamp())
             if changed or old is None
             else old.last_transition_time,
-            "reason": None if true else reason or None,
+            "reason": reasons.get(kind) if true else reason or None,
             "message": None if true else message or None,
         }
+        if pod.metadata.generation:
+            condition["observedGeneration"] = pod.metadata.generation
         result.append(
             {key: value for key, value in condition.items() if value is not None or old is not None}
         )
@@ -164,6 +177,14 @@ def _container(container: Container, view: View, facts: Facts) -> dict[str, Any]
         "started": view.started,
         "state": _state(view, facts),
     }
+    if container.volume_mounts:
+        status["volumeMounts"] = [_mount(mount) for mount in container.volume_mounts]
+    if wanted := container.resources:
+        if wanted.requests:
+            status["allocatedResources"] = dict(wanted.requests)
+        if view.state is State.RUNNING:
+            given = {"limits": dict(wanted.limits), "requests": dict(wanted.requests)}
+            status["resources"] = {kind: amounts for kind, amounts in given.items() if amounts}
     last = record.exit if "waiting" in status["state"] and record.exit else record.last_exit
     status["lastState"] = {"terminated": _terminated(last, facts)} if last else {}
     if container.lifecycle and container.lifecycle.stop_signal:
@@ -171,6 +192,13 @@ def _container(container: Container, view: View, facts: Facts) -> dict[str, Any]
     if record.container_id:
         status["containerID"] = f"{facts.runtime}://{record.container_id}"
     return status
+
+
+def _mount(mount: VolumeMount) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": mount.name, "mountPath": mount.mount_path}
+    if mount.read_only:
+        told |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+    return told
 
 
 def _state(view: View, facts: Facts) -> dict[str, Any]:

@@ -51,7 +51,7 @@ async def _stop(
     record, live = resident.record.container(name), resident.live(name)
     attempt = resident.attempt(name)
     stop_by = clock.monotonic() + grace
-    resident.normal("Killing", message)
+    resident.normal("Killing", message, name)
     if not live.ended.is_set():  # a run taken over while the runtime was still making the container
         await resident.services.runtime.begun(attempt, timeout=_KILL_SECONDS)
     init = attempt.init()

@@ -30,7 +30,8 @@ async def look_after(resident: Resident) -> None:
             interval = min(interval, resident.record.started_at + deadline - resident.now())
         await resident.services.clock.sleep(interval)
         if deadline is not None and resident.now() - resident.record.started_at >= deadline:
-            resident.fail("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+            message = "Pod was active on the node longer than the specified deadline"
+            resident.fail("DeadlineExceeded", message, normal=True)
             return
         if resident.prepared and not resident.deleting:
             await _check_sizes(resident)

@@ -103,7 +103,7 @@ async def _config_map(
             return {}
         raise MissingReference(f'configmap "{name}" not found')
     data = {key: value.encode() for key, value in found.data.items()} | found.binary_data
-    return _pick(f"configmap {name}", data, items, optional, mode)
+    return _pick("configmap references non-existent config", data, items, optional, mode)
 
 
 async def _secret(
@@ -118,7 +118,7 @@ async def _secret(
         if optional:
             return {}
         raise MissingReference(f'secret "{name}" not found')
-    return _pick(f"secret {name}", found.data, items, optional, mode)
+    return _pick("references non-existent secret", found.data, items, optional, mode)
 
 
 def _pick(
@@ -136,7 +136,7 @@ def _pick(
         if item.key not in data:
             if optional:
                 continue
-            raise MissingReference(f"{what} has no key {item.key!r}")
+            raise MissingReference(f"{what} key: {item.key}")
         files[check_path(item.path)] = File(data[item.key], default if item.mode is None else item.mode)
     return files
 

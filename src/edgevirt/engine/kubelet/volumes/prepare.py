@@ -15,10 +15,11 @@ from pathlib import Path
 
 from edgevirt.api import core, quantity
 from edgevirt.engine.kubelet import mounts
-from edgevirt.engine.kubelet.fields import NodeFacts
+from edgevirt.engine.kubelet.fields import NodeFacts, UnknownField
 from edgevirt.engine.kubelet.references import MissingReference, References
 from edgevirt.engine.kubelet.volumes import content
 from edgevirt.engine.kubelet.volumes.content import BadVolume
+from edgevirt.kube.errors import KubeError
 from edgevirt.storage.images.store import Image, ImageStore, PullPolicy
 
 _API_PLUGINS = {
@@ -101,8 +102,8 @@ async def _one(context: PodContext, volume: core.Volume, images: ImageStore) -> 
             return await _image(context, volume.name, volume.image, images)
         if volume.persistent_volume_claim:
             return await _claim(context, volume.name, volume.persistent_volume_claim)
-    except OSError as error:
-        raise BadVolume(f"volume {volume.name}: {error}") from error
+    except (BadVolume, MissingReference, UnknownField, KubeError, OSError) as error:
+        raise BadVolume(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from error
     raise BadVolume(f"volume {volume.name} is of a kind that this node does not support")
 
 
@@ -145,11 +146,11 @@ def _empty_dir(context: PodContext, name: str, source: core.EmptyDirVolumeSource
 
 
 _HOST_TYPES = {
-    "Directory": stat.S_ISDIR,
-    "File": stat.S_ISREG,
-    "Socket": stat.S_ISSOCK,
-    "CharDevice": stat.S_ISCHR,
-    "BlockDevice": stat.S_ISBLK,
+    "Directory": (stat.S_ISDIR, "directory"),
+    "File": (stat.S_ISREG, "file"),
+    "Socket": (stat.S_ISSOCK, "socket file"),
+    "CharDevice": (stat.S_ISCHR, "character device"),
+    "BlockDevice": (stat.S_ISBLK, "block device"),
 }
 
 
@@ -158,19 +159,19 @@ def host_path(name: str, source: core.HostPathVolumeSource) -> Path:
     path = Path(source.path)
     if not path.is_absolute() or ".." in path.parts:
         raise BadVolume(f"volume {name}: hostPath.path {source.path!r} is not an absolute path without ..")
-    if source.type == "DirectoryOrCreate" and not path.exists():
+    wanted = _HOST_TYPES.get(source.type.removesuffix("OrCreate"))
+    if source.type and wanted is None:
+        raise BadVolume(f"volume {name}: hostPath.type {source.type!r} is unknown")
+    if source.type in ("", "DirectoryOrCreate") and not path.exists():  # without a type as runtimes do it
         path.mkdir(mode=0o755, parents=True)
     elif source.type == "FileOrCreate" and not path.exists():
         path.touch(mode=0o644)
     try:
         mode = path.stat().st_mode
-    except FileNotFoundError as error:
-        raise BadVolume(f"volume {name}: hostPath {path} does not exist on this node") from error
-    wanted = _HOST_TYPES.get(source.type.removesuffix("OrCreate"))
-    if source.type and wanted is None:
-        raise BadVolume(f"volume {name}: hostPath.type {source.type!r} is unknown")
-    if wanted and not wanted(mode):
-        raise BadVolume(f"volume {name}: hostPath {path} is not of type {source.type}")
+    except FileNotFoundError:
+        mode = 0
+    if wanted and not wanted[0](mode):
+        raise BadVolume(f"hostPath type check failed: {path} is not a {wanted[1]}")
     return path
 
 
