@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+from pathlib import Path
+
 import pytest
 from client_process import Kubectl, columns
 
@@ -175,3 +179,18 @@ def test_every_kind_can_be_explained_and_described(kubectl: Kubectl) -> None:
     described = kubectl.run("describe", ",".join(kinds), "-A")
     assert "rror" not in described.stderr, described.stderr
     assert "CustomResourceDefinition" in described.stdout
+
+
+@pytest.mark.client("kubectl", "proxy; apply, get and delete -k with a generator")
+def test_proxy_and_kustomize_work(fruits: Kubectl, tmp_path: Path) -> None:
+    with fruits.started("proxy", "--port=0") as proxy:
+        port = proxy.until("Starting to serve on").rpartition(":")[2]
+        path = f"http://127.0.0.1:{port}/api/v1/namespaces/{fruits.namespace}/configmaps/apple"
+        with urllib.request.urlopen(path, timeout=20) as answer:
+            assert json.load(answer)["data"] == {"name": "apple"}
+    (tmp_path / "kustomization.yaml").write_text(
+        f"namespace: {fruits.namespace}\nconfigMapGenerator: [{{name: made, literals: [a=b]}}]\n"
+    )
+    assert "created" in fruits("apply", "-k", tmp_path)
+    assert fruits("get", "-k", tmp_path, "-o", "jsonpath={.data.a}") == "b"
+    assert "deleted" in fruits("delete", "-k", tmp_path)

@@ -53,13 +53,13 @@ def test_the_asyncio_client_works(shell: Client, namespace: str) -> None:
 
 
 @pytest.mark.client(
-    "lightkube", "objects, patches, apply with conflicts, pages, wait, watch, logs, custom kinds"
+    "lightkube", "objects, patches, apply with conflicts, pages, wait, watch, logs, exec, custom kinds"
 )
 def test_lightkube_works(shell: Client, namespace: str) -> None:
     finishes(shell, "libraries", "lightkube_client", namespace, IMAGE)
 
 
-@pytest.mark.client("kr8s", "objects, patches, selectors, labels, wait, watch, logs, custom kinds")
+@pytest.mark.client("kr8s", "objects, patches, selectors, labels, wait, watch, logs, exec, custom kinds")
 def test_kr8s_works(shell: Client, namespace: str) -> None:
     finishes(shell, "libraries", "kr8s_client", namespace, IMAGE)
 

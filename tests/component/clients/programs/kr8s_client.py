@@ -49,6 +49,8 @@ pod.create()
 pod.wait("condition=Ready", timeout=60)
 assert pod.ready()
 assert list(pod.logs()) == ["hello"]
+ran = pod.exec(["sh", "-c", "echo out; echo err >&2"])
+assert (ran.stdout, ran.stderr, ran.returncode) == (b"out\n", b"err\n", 0)
 for event, found in kr8s.watch("pods", namespace=namespace, field_selector={"metadata.name": "p"}):
     assert (event, found.name) == ("ADDED", "p")
     break

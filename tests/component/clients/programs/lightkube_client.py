@@ -1,9 +1,10 @@
 """lightkube: typed objects, server-side apply, patches, waits, watches, pages, generic resources, logs."""
 
+import asyncio
 import sys
 import threading
 
-from lightkube import ApiError, Client, codecs
+from lightkube import ApiError, AsyncClient, Client, codecs
 from lightkube.generic_resource import create_namespaced_resource, load_in_cluster_generic_resources
 from lightkube.models.core_v1 import Container, PodSpec
 from lightkube.models.meta_v1 import ObjectMeta
@@ -61,6 +62,17 @@ client.create(pod)
 ready = client.wait(Pod, "p", for_conditions=["Ready"], raise_for_conditions=["Failed"])
 assert ready.status.podIP
 assert [line.strip() for line in client.log("p", tail_lines=1)] == ["hello"]
+
+
+async def ran():
+    """By the asynchronous client: the other one leaves a thread behind that reads on a closed socket."""
+    return await AsyncClient(namespace=namespace).exec(
+        "p", command=["sh", "-c", "cat; exit 3"], stdin="typed", stdout=True
+    )
+
+
+done = asyncio.run(ran())
+assert (done.stdout, done.exit_code) == ("typed", 3), done
 client.delete(Pod, "p", cascade=CascadeType.FOREGROUND, grace_period=0)
 assert next(iter(client.list(Node))).status.nodeInfo.kubeletVersion
 

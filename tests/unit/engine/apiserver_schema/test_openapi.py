@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.openapi import PROTOBUF, OpenApi, wants_protobuf
 from edgevirt.engine.apiserver.openapi.wire import varint
 from edgevirt.engine.apiserver.registry import Registry
@@ -277,3 +278,12 @@ def test_version_2_references_resolve(openapi: OpenApi) -> None:
 @pytest.mark.parametrize("value", [0, 1, 127, 128, 300, 2**63, -1])
 def test_varints_read_back(value: int) -> None:
     assert read_varint(varint(value), 0)[0] == value & 0xFFFFFFFFFFFFFFFF
+
+
+def test_claims_templates_do_not_hide_the_kind_they_are_made_from() -> None:
+    """StatefulSets embed PersistentVolumeClaims; older kubectl then could not explain these."""
+    definitions = read(OpenApi(builtin_registry(), "v1.36.0").v2_json().body)["definitions"]
+    claim = definitions["io.k8s.api.core.v1.PersistentVolumeClaim"]
+    assert claim["x-kubernetes-group-version-kind"] == [
+        {"group": "", "version": "v1", "kind": "PersistentVolumeClaim"}
+    ]

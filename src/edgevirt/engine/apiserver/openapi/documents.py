@@ -77,10 +77,17 @@ def _definitions(resources: list[ServedResource], dialect: int) -> dict[str, Jso
     found[PATCH] = {"type": "object", "description": "A patch in one of the accepted patch formats."}
     for resource in resources:
         schema = resource.schema
-        found.update(schema.openapi_v3() if dialect == 3 else schema.openapi_v2())
+        _add(found, schema.openapi_v3() if dialect == 3 else schema.openapi_v2())
         if "list" in resource.verbs:
             found[list_name(resource)] = _list_definition(resource, dialect)
     return dict(sorted(found.items()))
+
+
+def _add(found: dict[str, Json], more: dict[str, Json]) -> None:
+    """Of two definitions of one name the one that is a kind of its own stays, such as a claim's template."""
+    for name, definition in more.items():
+        if name not in found or "x-kubernetes-group-version-kind" in definition:
+            found[name] = definition
 
 
 def list_name(resource: ServedResource) -> str:
