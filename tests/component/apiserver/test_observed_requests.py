@@ -195,3 +195,52 @@ async def test_anonymous_sees_health_and_version_only(api: Running, path: str) -
     assert (answer.status, status["reason"]) == (403, "Forbidden")
     async with api.client.get("/version", headers=as_user("")) as answer:
         assert answer.status == 200
+
+
+async def test_what_policies_and_webhooks_have_to_add_stands_in_the_audit_log(tmp_path: Path) -> None:
+    log = tmp_path / "audit/audit.log"
+    settings = dataclasses.replace(make_pki(tmp_path), audit=AuditSettings(log))
+    group = "/apis/admissionregistration.k8s.io/v1"
+    rules = [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    ]
+    policy = {
+        "metadata": {"name": "p"},
+        "spec": {
+            "matchConstraints": {"resourceRules": rules},
+            "validations": [{"expression": "object.metadata.name != 'a'", "message": "not a"}],
+            "auditAnnotations": [{"key": "who", "valueExpression": "request.userInfo.username"}],
+        },
+    }
+    binding = {"metadata": {"name": "b"}, "spec": {"policyName": "p", "validationActions": ["Audit"]}}
+    hook = {
+        "name": "down.example.com",
+        "clientConfig": {"url": "https://127.0.0.1:1/"},
+        "rules": rules,
+        "failurePolicy": "Ignore",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    async with running(settings) as api:
+        for path, document in (
+            ("validatingadmissionpolicies", policy),
+            ("validatingadmissionpolicybindings", binding),
+            ("validatingwebhookconfigurations", {"metadata": {"name": "w"}, "webhooks": [hook]}),
+        ):
+            async with api.client.post(f"{group}/{path}", json=document) as made:
+                assert made.status == 201, await made.text()
+        async with api.client.post(MAPS, json={"metadata": {"name": "a"}}) as created:
+            assert created.status == 201
+            audit_id = created.headers["Audit-Id"]
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    annotations = next(
+        event["annotations"]
+        for event in events
+        if event["auditID"] == audit_id and event["stage"] == "ResponseComplete"
+    )
+    assert annotations["p/who"] == "admin"
+    assert json.loads(annotations["validation.policy.admission.k8s.io/validation_failure"]) == [
+        {"message": "not a", "policy": "p", "binding": "b", "validationActions": ["Audit"]}
+    ]
+    failed_open = "failed-open.validating.webhook.admission.k8s.io/round_0_index_0"
+    assert annotations[failed_open] == "down.example.com"

@@ -11,6 +11,7 @@ from edgevirt.engine.apiserver.kinds.admission_policy import AdmissionPolicies, 
 from edgevirt.engine.apiserver.kinds.definition import Definitions
 from edgevirt.engine.apiserver.kinds.disruption import DisruptionBudgets
 from edgevirt.engine.apiserver.kinds.jobs import CronJobs, Jobs
+from edgevirt.engine.apiserver.kinds.priority_class import PriorityClasses
 from edgevirt.engine.apiserver.kinds.quota import LimitRanges, Quotas
 from edgevirt.engine.apiserver.kinds.service import Services
 from edgevirt.engine.apiserver.kinds.workload import DaemonSets, Deployments, ReplicaSets, StatefulSets
@@ -265,7 +266,7 @@ def builtin_registry(services: ServiceNetwork | None = None) -> Registry:
         _served(
             resources.API_SERVICES, ApiServices({}), subresources=_STATUS, name_faults=path_segment_faults
         ),
-        _served(resources.PRIORITY_CLASSES, plain, generation=True),
+        _served(resources.PRIORITY_CLASSES, PriorityClasses(), generation=True),
         _served(resources.STORAGE_CLASSES, plain, returns_deleted=True),
         _served(resources.POD_DISRUPTION_BUDGETS, DisruptionBudgets(), subresources=_STATUS, generation=True),
         _served(resources.ENDPOINT_SLICES, plain, generation=True),

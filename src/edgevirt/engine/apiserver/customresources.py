@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgevirt.engine import failpoints
 from edgevirt.engine.apiserver.cluster import Cluster, storage_prefix
@@ -31,10 +31,18 @@ _log = logging.getLogger("edgevirt.engine.apiserver")
 
 Json = dict[str, Any]
 
+APPROVAL = "api-approved.kubernetes.io"
 GROUP = "apiextensions.k8s.io"
 MANAGER = "kube-apiserver"
 _NO_OPTIONS = WriteOptions(dry_run=False, field_manager="", field_validation="Ignore")
 _RETRY_SECONDS = 5.0
+
+
+class Conflict(NamedTuple):
+    """Why the names of a definition are not accepted, as its condition tells it."""
+
+    reason: str
+    message: str
 
 
 class CustomResources:
@@ -46,7 +54,7 @@ class CustomResources:
         self._deletes = deletes
         self._served: dict[str, Json] = {}
         """Definition name -> the spec that is served; {} when it is terminating."""
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, Conflict] = {}
         """Definition name -> why its names are not accepted."""
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         resource = cluster.registry.lookup(GROUP, "v1", "customresourcedefinitions")
@@ -71,7 +79,9 @@ class CustomResources:
             # An observer must not fail the write that it observes.
             name = definition["metadata"]["name"]
             _log.exception("custom resource definition cannot be served", extra={"crd": name})
-            self._refused[name] = "the definition cannot be served; see the server's log"
+            self._refused[name] = Conflict(
+                "NotServed", "the definition cannot be served; see the server's log"
+            )
             self._queue.put_nowait(name)
 
     def _take(self, definition: Json) -> None:
@@ -82,7 +92,7 @@ class CustomResources:
         if self._served.get(name) == wanted and (wanted or name in self._served):
             return
         conflict = self._conflict(name, spec)
-        if conflict:
+        if conflict is not None:
             self._refused[name] = conflict
             return
         self._refused.pop(name, None)
@@ -133,22 +143,30 @@ class CustomResources:
         seams = self._cluster.seams
         return Converter(spec["group"], spec["names"]["kind"], storage, endpoint, lambda: seams.conversion)
 
-    def _conflict(self, name: str, spec: Json) -> str:
-        """Why the names are not free; "" if they are."""
+    def _conflict(self, name: str, spec: Json) -> Conflict | None:
+        """Which name is taken by another resource of the group; the last one found, as on a real server."""
         group, names = spec["group"], spec["names"]
-        plural = names["plural"]
-        wanted = {plural, names.get("singular") or names["kind"].lower(), *(names.get("shortNames") or ())}
-        for resource in self._cluster.registry.list():
-            if resource.group != group or (
-                resource.plural == plural and f"{plural}.{group}" == name and resource.custom
-            ):
-                continue
-            taken = {resource.plural, resource.singular, *resource.short_names} & wanted
-            if taken:
-                return f'"{min(taken)}" is already in use'
-            if resource.kind == names["kind"] or resource.list_kind == names.get("listKind"):
-                return f'"{names["kind"]}" is already in use'
-        return ""
+        plural, kind = names["plural"], names["kind"]
+        others = [
+            resource
+            for resource in self._cluster.registry.list()
+            if resource.group == group
+            and not (resource.plural == plural and f"{plural}.{group}" == name and resource.custom)
+        ]
+        words = {word for other in others for word in (other.plural, other.singular, *other.short_names)}
+        kinds = {word for other in others for word in (other.kind, other.list_kind)}
+        found: Conflict | None = None
+        for reason, wanted, taken in (
+            ("PluralConflict", [plural], words),
+            ("SingularConflict", [names.get("singular") or kind.lower()], words),
+            ("ShortNamesConflict", list(names.get("shortNames") or ()), words),
+            ("KindConflict", [kind], kinds),
+            ("ListKindConflict", [names.get("listKind") or f"{kind}List"], kinds),
+        ):
+            used = [f'"{word}" is already in use' for word in wanted if word in taken]
+            if used:
+                found = Conflict(reason, used[0] if len(used) == 1 else f"[{', '.join(used)}]")
+        return found
 
     async def run(self) -> None:
         """Writes conditions and finishes deletions until cancelled."""
@@ -171,13 +189,17 @@ class CustomResources:
         if definition["metadata"].get("deletionTimestamp"):
             await self._clean_up(definition)
             return
-        refused = self._refused.get(name, "")
+        refused = self._refused.get(name)
         failpoints.hit(failpoints.DEFINITION_ACCEPTED)
 
         def accept(stored: Json) -> Json:
             status = dict(stored.get("status") or {})
-            status["conditions"] = _conditions(status.get("conditions") or [], refused, self._cluster.now())
-            if not refused:
+            wanted = _conditions(status.get("conditions") or [], refused)
+            approval = _approval(stored)
+            if approval is not None:
+                wanted.append(approval)
+            status["conditions"] = _merged(status.get("conditions") or [], wanted, self._cluster.now())
+            if refused is None:
                 status["acceptedNames"] = stored["spec"]["names"]
             stored["status"] = status
             return stored
@@ -228,6 +250,15 @@ class CustomResources:
 
         await self._writes.update(self._request(name), release, patch=True)
 
+    def _in_progress(self, stored: Json) -> Json:
+        """Tells that the objects are on their way, but something keeps them."""
+        status = dict(stored.get("status") or {})
+        text = "CustomResource deletion is in progress"
+        terminating = _condition("Terminating", "True", "InstanceDeletionInProgress", text)
+        status["conditions"] = _merged(status.get("conditions") or [], [terminating], self._cluster.now())
+        stored["status"] = status
+        return stored
+
     def _await_empty(self, name: str, prefix: str) -> None:
         """Looks at the definition again when its last object has gone."""
         collection = self._cluster.store.collection(prefix)
@@ -253,17 +284,33 @@ def _without_create(resource: ServedResource) -> ServedResource:
     return dataclasses.replace(resource, verbs=verbs)
 
 
-def _conditions(current: list[Json], refused: str, now: str) -> list[Json]:
-    if refused:
-        wanted = [
-            _condition("NamesAccepted", "False", "NameConflict", refused),
-            _condition("Established", "False", "NotAccepted", "not all names are accepted"),
-        ]
-    else:
-        wanted = [
+def _conditions(current: list[Json], refused: Conflict | None) -> list[Json]:
+    if refused is None:
+        return [
             _condition("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
             _condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted"),
         ]
+    wanted = [_condition("NamesAccepted", "False", refused.reason, refused.message)]
+    established = any(c.get("type") == "Established" and c.get("status") == "True" for c in current)
+    if not established:  # what was established stays so, under the names it had
+        wanted.append(_condition("Established", "False", "NotAccepted", "not all names are accepted"))
+    return wanted
+
+
+def _approval(definition: Json) -> Json | None:
+    """Groups of the Kubernetes project say whether their API was approved."""
+    group = definition["spec"]["group"]
+    if not f".{group}".endswith((".k8s.io", ".kubernetes.io")):
+        return None
+    value = (definition["metadata"].get("annotations") or {}).get(APPROVAL) or ""
+    type_ = "KubernetesAPIApprovalPolicyConformant"
+    if value.startswith("unapproved"):
+        text = f'not approved: "{value}"'
+        return _condition(type_, "False", "UnapprovedAnnotation", text)
+    return _condition(type_, "True", "ApprovedAnnotation", f"approved in {value}")
+
+
+def _merged(current: list[Json], wanted: list[Json], now: str) -> list[Json]:
     known = {condition.get("type"): condition for condition in current}
     for condition in wanted:
         before = known.pop(condition["type"], None)

@@ -124,6 +124,7 @@ class Deletes:
             dry_run=options.dry_run,
             options=options.document,
             warnings=request.warnings,
+            audit_annotations=request.annotations,
         )
         await admission.mutate(attributes)
         await admission.validate(attributes)
@@ -183,7 +184,8 @@ class Deletes:
                 "status": "True",
                 "lastTransitionTime": self._cluster.now(),
                 "reason": "InstanceDeletionPending",
-                "message": "the definition is marked for deletion; its objects are deleted first",
+                "message": "CustomResourceDefinition marked for deletion; "
+                "CustomResource deletion will begin soon",
             },
         ]
         wanted["status"] = status
@@ -211,6 +213,7 @@ class Deletes:
                 manager=request.manager,
                 options=request.options,
                 warnings=request.warnings,
+                annotations=request.annotations,
             )
             try:
                 await self.delete(one, options)

@@ -196,6 +196,7 @@ class Rest:
             manager="",
             options=_NO_OPTIONS,
             warnings=warnings,
+            annotations=trail_of(raw).annotations,
         )
         if connects:
             if resource.namespaced and not namespace:

@@ -8,7 +8,7 @@ nobody reads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -35,6 +35,8 @@ class Trail:
     body: bytes = b""
     status: int = 0
     """Of the answer that began, 0 before."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    """What admission adds for the audit log."""
     on_authorized: Callable[[], None] | None = None
     on_served: Callable[[], None] | None = None
     on_stream: Callable[[], None] | None = None

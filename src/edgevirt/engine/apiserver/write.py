@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -66,6 +66,8 @@ class Request:
     """Field manager: the option, or what the User-Agent suggests."""
     options: WriteOptions
     warnings: list[str]
+    annotations: dict[str, str] = field(default_factory=dict)
+    """For the audit log, from admission."""
 
 
 Transform = Callable[[Json], Json]
@@ -336,6 +338,7 @@ class Writes:
             dry_run=request.options.dry_run,
             options=request.options.to_dict(kind),
             warnings=request.warnings,
+            audit_annotations=request.annotations,
         )
 
     async def admit(self, request: Request, operation: str, posted: Json) -> Json:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from edgevirt.engine.apiserver.admission.caller import WebhookCaller
 from edgevirt.engine.apiserver.admission.chain import Chain
+from edgevirt.engine.apiserver.admission.claim_resize import ClaimResize
 from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhook_configuration
 from edgevirt.engine.apiserver.admission.escalation import RoleEscalation
 from edgevirt.engine.apiserver.admission.limit_ranger import LimitBounds, LimitDefaults, LimitRanges
 from edgevirt.engine.apiserver.admission.namespaces import NamespaceLifecycle
 from edgevirt.engine.apiserver.admission.node_restriction import NodeRestriction
-from edgevirt.engine.apiserver.admission.pod_defaults import DefaultStorageClass, DefaultTolerations, Priority
+from edgevirt.engine.apiserver.admission.pod_defaults import (
+    DefaultStorageClass,
+    DefaultTolerations,
+    OneDefaultPriority,
+    Priority,
+)
 from edgevirt.engine.apiserver.admission.policies import Policies
 from edgevirt.engine.apiserver.admission.resource_quota import ResourceQuotas, StatusWriter
 from edgevirt.engine.apiserver.admission.service_accounts import ServiceAccounts
@@ -61,9 +67,15 @@ def build(
         LimitDefaults(ranges),
         ServiceAccounts(reader),
         Priority(reader),
+        OneDefaultPriority(reader),
         DefaultTolerations(),
         DefaultStorageClass(reader),
     )
     return Chain(
-        mutating, (LimitBounds(ranges), RoleEscalation(access)), policies, webhooks, quotas, caller.close
+        mutating,
+        (LimitBounds(ranges), ClaimResize(reader), RoleEscalation(access)),
+        policies,
+        webhooks,
+        quotas,
+        caller.close,
     )

@@ -42,6 +42,14 @@ class Priority:
                 f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
                 f"priority admission controller computed {value} from the given PriorityClass name",
             )
+        if spec.get("preemptionPolicy") not in (None, preemption):
+            raise errors.forbidden(
+                "pods",
+                attributes.name,
+                f"the string value of PreemptionPolicy ({spec['preemptionPolicy']}) must not be provided in "
+                f"pod spec; priority admission controller computed {preemption} from the given "
+                "PriorityClass name",
+            )
         if name:
             spec["priorityClassName"] = name
         spec["priority"] = value
@@ -58,6 +66,29 @@ class Priority:
             if stored.get("globalDefault"):
                 return _read_class(stored)
         return "", 0, "PreemptLowerPriority"
+
+
+class OneDefaultPriority:
+    """At most one PriorityClass is the default of pods that name none."""
+
+    def __init__(self, reader: ObjectReader) -> None:
+        self._reader = reader
+
+    def concerns(self, group: str, plural: str, subresource: str, operation: str) -> bool:
+        return (group, plural) == ("scheduling.k8s.io", "priorityclasses") and operation in (
+            "CREATE",
+            "UPDATE",
+        )
+
+    def admit(self, attributes: AdmissionAttributes) -> None:
+        """Raises StatusError 403 if another class is the default already."""
+        if attributes.object is None or not attributes.object.get("globalDefault"):
+            return
+        for stored in self._reader.list("scheduling.k8s.io", "priorityclasses"):
+            other = stored["metadata"]["name"]
+            if stored.get("globalDefault") and other != attributes.name:
+                text = f"PriorityClass {other} is already marked as default. Only one default can exist"
+                raise errors.forbidden(attributes.resource.group_resource, attributes.name, text)
 
 
 def _read_class(stored: dict[str, Any]) -> tuple[str, int, str]:

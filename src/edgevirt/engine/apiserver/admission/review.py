@@ -30,6 +30,7 @@ class Answer:
     status: Mapping[str, Any]
     warnings: tuple[str, ...]
     patch: tuple[Json, ...]
+    audit_annotations: Mapping[str, str]
 
 
 def request_document(
@@ -105,7 +106,14 @@ def read_answer(data: bytes, uid: str, mutating: bool) -> Answer:
         status=status,
         warnings=tuple(str(warning) for warning in warnings),
         patch=_patch(response) if mutating else (),
+        audit_annotations=_texts(response.get("auditAnnotations")),
     )
+
+
+def _texts(document: object) -> Mapping[str, str]:
+    if not isinstance(document, dict):
+        return {}
+    return {key: value for key, value in document.items() if isinstance(value, str)}
 
 
 def _patch(response: Mapping[str, Any]) -> tuple[Json, ...]:

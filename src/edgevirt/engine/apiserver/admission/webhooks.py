@@ -88,9 +88,9 @@ class Webhooks:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._ask_validating(match, attributes)) for match in matches]
             answers = [task.result() for task in tasks]
-        for answer in answers:
+        for match, answer in zip(matches, answers, strict=True):
             if isinstance(answer, review.Answer):
-                attributes.warnings.extend(answer.warnings)
+                _note(match, attributes, answer)
         for answer in answers:
             if isinstance(answer, StatusError):
                 raise answer
@@ -124,7 +124,7 @@ class Webhooks:
         answer = await self._ask(match, attributes, mutating=True)
         if answer is None:
             return False
-        attributes.warnings.extend(answer.warnings)
+        _note(match, attributes, answer)
         if not answer.allowed:
             raise review.denial(webhook.name, answer.status)
         if not answer.patch:
@@ -156,7 +156,7 @@ class Webhooks:
         except StatusError as error:
             return error
         if answer is not None and not answer.allowed:
-            attributes.warnings.extend(answer.warnings)
+            _note(match, attributes, answer)
             return review.denial(match.webhook.name, answer.status)
         return answer
 
@@ -175,6 +175,11 @@ class Webhooks:
             why = f"received invalid webhook response: {error}"
         if webhook.fail_closed:
             raise errors.internal(f'failed calling webhook "{webhook.name}": {why}')
+        prefix = (
+            f"failed-open.{'mutation' if mutating else 'validating'}.webhook.admission.k8s.io/round_0_index_"
+        )
+        index = sum(key.startswith(prefix) for key in attributes.audit_annotations)
+        attributes.audit_annotations[f"{prefix}{index}"] = webhook.name
         return None
 
     async def _ask_or_fail(
@@ -197,6 +202,13 @@ class Webhooks:
             {"kind": "AdmissionReview", "apiVersion": review.API_VERSION, "request": request}
         )
         return review.read_answer(await self._caller.call(webhook, body), uid, mutating)
+
+
+def _note(match: Match, attributes: AdmissionAttributes, answer: review.Answer) -> None:
+    """Keeps what a webhook has to say beside its verdict: warnings, and annotations under its name."""
+    attributes.warnings.extend(answer.warnings)
+    for key, value in answer.audit_annotations.items():
+        attributes.audit_annotations[f"{match.webhook.name}/{key}"] = value
 
 
 def apply_patch(document: Json, operations: Sequence[Json]) -> Json:

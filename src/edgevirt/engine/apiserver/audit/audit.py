@@ -82,6 +82,7 @@ class Audit:
             caller=trail.caller,
             attributes=attributes,
             decision=trail.decision,
+            annotations=dict(trail.annotations),
             status=trail.status,
             omit_managed_fields=verdict.omit_managed_fields,
             request_type=raw.headers.get("Content-Type", ""),

@@ -7,7 +7,8 @@ damaged body, a list cut off) is left out, as a kube-apiserver does.
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -40,6 +41,8 @@ class Exchange:
     caller: UserInfo | None
     attributes: Attributes
     decision: Decision | None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """What admission had to add."""
     status: int = 0
     omit_managed_fields: bool = False
     request_type: str = ""
@@ -91,6 +94,7 @@ def event(exchange: Exchange) -> Json:
         document["annotations"] = {
             "authorization.k8s.io/decision": "allow" if exchange.decision.allowed else "forbid",
             "authorization.k8s.io/reason": exchange.decision.reason,
+            **exchange.annotations,
         }
     return document
 

@@ -334,7 +334,6 @@ ENUMS: dict[Place, tuple[str, ...]] = {
     ("JobSpec", "completionMode"): ("Indexed", "NonIndexed"),
     ("JobSpec", "podReplacementPolicy"): ("Failed", "TerminatingOrFailed"),
     ("CronJobSpec", "concurrencyPolicy"): ("Allow", "Forbid", "Replace"),
-    ("PriorityClass", "preemptionPolicy"): ("Never", "PreemptLowerPriority"),
 }
 
 FIELD_TEXTS: dict[str, str] = {
