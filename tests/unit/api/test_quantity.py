@@ -82,3 +82,41 @@ def test_canonical_text_has_the_same_value_and_is_stable(number: int, suffix: st
     canonical = quantity.canonical(text)
     assert quantity.parse(canonical) == quantity.parse(text)
     assert quantity.canonical(canonical) == canonical
+
+
+SUFFIXES = {
+    **{suffix: Fraction(10) ** power for suffix, power in zip("num", (-9, -6, -3), strict=True)},
+    **{suffix: Fraction(10) ** power for suffix, power in zip("kMGTPE", range(3, 21, 3), strict=True)},
+    **{f"{suffix}i": Fraction(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
+    "": Fraction(1),
+    "e3": Fraction(1000),
+    "E-2": Fraction(1, 100),
+}
+
+
+@given(
+    sign=st.sampled_from(("", "+", "-")),
+    whole=st.integers(0, 10**6),
+    rest=st.text("0123456789", max_size=3),
+    suffix=st.sampled_from(sorted(SUFFIXES)),
+)
+def test_quantity_is_its_number_times_its_suffix(sign: str, whole: int, rest: str, suffix: str) -> None:
+    text = f"{sign}{whole}{'.' + rest if rest else ''}{suffix}"
+    value = Fraction(f"{whole}.{rest or 0}") * SUFFIXES[suffix]
+    # What is finer than a billionth is rounded away from zero, what is too large is cut.
+    nano = -(-value.numerator * 10**9 // value.denominator)
+    expected = min(Fraction(nano, 10**9), Fraction(2**63 - 1)) * (-1 if sign == "-" else 1)
+    assert quantity.parse(text) == expected
+    assert quantity.parse(quantity.canonical(text)) == expected
+    assert quantity.canonical(quantity.canonical(text)) == quantity.canonical(text)
+
+
+@given(st.text(max_size=12) | st.text("0123456789.eE+-mKMGi", max_size=8))
+def test_any_text_is_a_quantity_or_refused(text: str) -> None:
+    try:
+        quantity.canonical(text)
+    except quantity.QuantityError as error:
+        refusal = str(error)
+    else:
+        return
+    assert repr(text) in refusal
