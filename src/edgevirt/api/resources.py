@@ -12,6 +12,7 @@ from edgevirt.api import (
     coordination,
     core,
     discovery,
+    metrics,
     policy,
     rbac,
     scheduling,
@@ -100,6 +101,10 @@ PRIORITY_CLASSES = Resource(
 STORAGE_CLASSES = Resource(
     "storage.k8s.io", "v1", "storageclasses", "StorageClass", storage.StorageClass, namespaced=False
 )
+NODE_METRICS = Resource(
+    "metrics.k8s.io", "v1beta1", "nodes", "NodeMetrics", metrics.NodeMetrics, namespaced=False
+)
+POD_METRICS = Resource("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", metrics.PodMetrics)
 SUBJECT_ACCESS_REVIEWS = Resource(
     "authorization.k8s.io",
     "v1",

@@ -96,6 +96,7 @@ def _served(
     upsert: bool = False,
     verbs: tuple[str, ...] = ALL_VERBS,
     review: bool = False,
+    computed: bool = False,
     name_faults: object = subdomain_faults,
 ) -> ServedResource:
     group, plural, kind = resource.group, resource.plural, resource.kind
@@ -124,6 +125,7 @@ def _served(
         upsert=upsert,
         name_faults=name_faults,
         review=review,
+        computed=computed,
         deprecated_warning=_DEPRECATED.get((group, plural), ""),
     )
 
@@ -272,6 +274,8 @@ def builtin_registry(services: ServiceNetwork | None = None) -> Registry:
         _served(resources.ENDPOINT_SLICES, plain, generation=True),
         *_workloads(),
     ]
+    measured = (resources.NODE_METRICS, resources.POD_METRICS)
+    served.extend(_served(metric, plain, verbs=("get", "list"), computed=True) for metric in measured)
     served.extend(_served(review, plain, verbs=("create",), review=True) for review in _REVIEWS)
     return Registry(served)
 

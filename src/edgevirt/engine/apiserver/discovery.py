@@ -43,6 +43,7 @@ _GROUP_PRIORITIES = {
     "coordination.k8s.io": 16500,
     "node.k8s.io": 16300,
     "discovery.k8s.io": 16200,
+    "metrics.k8s.io": 100,
 }
 
 

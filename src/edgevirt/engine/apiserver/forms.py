@@ -114,6 +114,20 @@ class Answers:
         parts.append(b"]}")
         yield b"".join(parts)
 
+    def computed(
+        self, request: web.BaseRequest, accepted: Accepted, resource: ServedResource, objects: list[Json]
+    ) -> web.Response:
+        """A list of objects that are not in the store."""
+        if accepted.form is Form.OBJECT:
+            head = {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": {}}
+            document: Json = {**head, "items": objects}
+        elif accepted.form is Form.PARTIAL:
+            document = tables.partial_metadata_list(objects, {})
+        else:
+            include = tables.check_include(request.query.get("includeObject", ""))
+            document = tables.render(resource, objects, include, now=self._now())
+        return respond(request, encode_json(document), accepted)
+
     def event_renderers(
         self, request: web.BaseRequest, accepted: Accepted, resource: ServedResource
     ) -> tuple[Render | None, Render | None]:

@@ -118,8 +118,15 @@ class ServedResource:
     upsert: bool = False
     """PUT of a name that does not exist creates it."""
     name_faults: Callable[[str], list[str]] = subdomain_faults
+    computed: bool = False
+    """Virtual and read-only (NodeMetrics, PodMetrics): made when asked for, never stored."""
     review: bool = False
     """Virtual and create-only (TokenReview, SubjectAccessReview): answered, never stored."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether there are objects of it in the store."""
+        return not self.review and not self.computed
 
     @property
     def api_version(self) -> str:

@@ -66,6 +66,7 @@ from edgevirt.engine.apiserver.selectors import parse as parse_selector
 from edgevirt.engine.apiserver.subresources import Subresources
 from edgevirt.engine.apiserver.trail import trail_of
 from edgevirt.engine.apiserver.typed import check_unique
+from edgevirt.engine.apiserver.usage.service import ResourceMetrics
 from edgevirt.engine.apiserver.watch import Watch
 from edgevirt.engine.apiserver.write import Request, Writes
 from edgevirt.engine.apiserver.yaml_document import parse_yaml
@@ -88,6 +89,7 @@ class Rest:
         self._deletes = Deletes(cluster)
         self._subresources = Subresources(cluster, self._writes, self._deletes)
         self._answers = Answers(cluster)
+        self._usage = ResourceMetrics(cluster, kubelets)
         self._connections = Connections(cluster, self._writes, kubelets)
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
@@ -227,6 +229,9 @@ class Rest:
         accepted = negotiate(raw.headers.get("Accept", ""))
         options = list_options(raw.query, verb == "watch")
         selector = parse_selector(options.label_selector, options.field_selector, resource)
+        if resource.computed:
+            objects = await self._usage.select(resource, request.namespace, selector)
+            return self._answers.computed(raw, accepted, resource, objects)
         if verb == "list":
             page = list_records(self._cluster, resource, request.namespace, options, selector)
             page = dataclasses.replace(page, records=await self._cluster.shown(resource, page.records))
@@ -253,11 +258,14 @@ class Rest:
 
     async def _serve_object(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
         resource = request.resource
-        if resource.review or raw.method == "POST":
+        if resource.review or raw.method == "POST" or (resource.computed and raw.method != "GET"):
             raise method_not_allowed()
         accepted = negotiate(raw.headers.get("Accept", ""))
         if raw.method == "GET":
-            data = await self._data(request)
+            if resource.computed:
+                data = encode_json(await self._usage.get(resource, request.namespace, request.name))
+            else:
+                data = await self._data(request)
             return self._answers.object(raw, accepted, resource, data)
         if raw.method == "DELETE":
             options = await self._delete_options(raw, request)

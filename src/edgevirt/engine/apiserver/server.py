@@ -227,7 +227,7 @@ class ApiServer:
         objects = {
             resource.group_resource: float(len(self._store.collection(resource.storage_prefix)))
             for resource in self.cluster.registry.list()
-            if resource.storage_version and not resource.review
+            if resource.storage_version and resource.stored
         }
         text = "Stored objects by resource."
         yield from gauges("apiserver_storage_objects", text, "resource", objects)

@@ -20,6 +20,7 @@ from edgevirt.engine.kubelet import cgroups, cni, hostlayer, logs, mounts, node,
 from edgevirt.engine.kubelet.devices import DeviceRegistry
 from edgevirt.engine.kubelet.fields import NodeFacts
 from edgevirt.engine.kubelet.pod import PodWorker
+from edgevirt.engine.kubelet.resource_metrics import Measured
 from edgevirt.engine.kubelet.runtime import Runtime
 from edgevirt.engine.kubelet.services import Events, PodApi, Services, machine
 from edgevirt.engine.kubelet.settings import Settings
@@ -90,6 +91,14 @@ class Pods:
 
     def all(self) -> tuple[PodWorker, ...]:
         return tuple(self._workers.values())
+
+    def measured(self) -> list[Measured]:
+        """What all pods use now."""
+        return [one for worker in self._workers.values() for one in worker.measured()]
+
+    def now(self) -> float:
+        """Unix time by the node's clock."""
+        return self._services.clock.now().timestamp()
 
     def _begin(self, pod: Pod, record: state.PodRecord | None, current: Pod | None) -> None:
         assert self._tasks

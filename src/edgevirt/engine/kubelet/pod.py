@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgevirt.api.core import Pod
-from edgevirt.engine.kubelet import plan, recovery, stdio, stopping
+from edgevirt.engine.kubelet import accounting, plan, recovery, stdio, stopping
 from edgevirt.engine.kubelet.cgroups import PodCgroup
 from edgevirt.engine.kubelet.preparation import prepare
 from edgevirt.engine.kubelet.release import forget, release
 from edgevirt.engine.kubelet.reporting import Reporter
 from edgevirt.engine.kubelet.resident import Resident, grace_of
+from edgevirt.engine.kubelet.resource_metrics import Measured
 from edgevirt.engine.kubelet.runtime import Attempt, Runtime
 from edgevirt.engine.kubelet.sandbox import kinds
 from edgevirt.engine.kubelet.services import Services
@@ -106,6 +107,22 @@ class PodWorker:
             leader=init.pid if init else None,
             end=end,
         )
+
+    def measured(self) -> list[Measured]:
+        """What the pod and its running containers use, the pod first; [] when nothing of it runs."""
+        services, group, meta = self._services, self._resident.cgroup, self.pod.metadata
+
+        def one(container: str, path: str, started: float) -> Iterator[Measured]:
+            usage = accounting.of_group(services.hierarchies, path)
+            if usage is not None:
+                yield Measured(meta.namespace, meta.name, meta.uid, container, usage, self.now(), started)
+
+        found: list[Measured] = []
+        for name, record in self.record.containers.items():
+            if record.running:
+                child = self._resident.attempt(name).child
+                found += one(name, f"{group.path}/{child}", record.started_at)
+        return [*one("", group.path, self.record.started_at), *found] if found else []
 
     @property
     def services(self) -> Services:

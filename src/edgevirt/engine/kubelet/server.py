@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -17,8 +18,10 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from edgevirt.engine.kubelet import logs
+from edgevirt.engine.kubelet import accounting, logs
 from edgevirt.engine.kubelet.kubelet import Pods
+from edgevirt.engine.kubelet.node import memory_bytes
+from edgevirt.engine.kubelet.resource_metrics import exposition, summary
 from edgevirt.engine.kubelet.settings import Settings
 from edgevirt.engine.kubelet.streaming.routes import Streaming
 from edgevirt.engine.pki.identity import IdentityError, peer_role
@@ -52,6 +55,8 @@ def application(pods: Pods, settings: Settings) -> web.Application:
     app[_SETTINGS] = settings
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/pods", _pods)
+    app.router.add_get("/metrics/resource", _metrics)
+    app.router.add_get("/stats/summary", _summary)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _container_logs)
     Streaming(pods).add_to(app)
     return app
@@ -103,6 +108,21 @@ async def _pods(request: web.Request) -> web.Response:
     items = [worker.pod for worker in request.app[_PODS].all()]
     body = {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}
     return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    pods = request.app[_PODS]
+    text = exposition(accounting.of_node(), pods.now(), pods.measured())
+    return web.Response(text=text, content_type="text/plain", charset="utf-8")
+
+
+async def _summary(request: web.Request) -> web.Response:
+    pods, settings = request.app[_PODS], request.app[_SETTINGS]
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    document = summary(
+        settings.node_name, boot, memory_bytes(), accounting.of_node(), pods.now(), pods.measured()
+    )
+    return web.Response(body=msgspec.json.encode(document), content_type="application/json")
 
 
 async def _container_logs(request: web.Request) -> web.StreamResponse:

@@ -102,7 +102,9 @@ def test_tables_look_as_recorded(
 ) -> None:
     scenario = recording(number)
     by_plural = {
-        resource.plural: served(resource) for name, resource in vars(resources).items() if name.isupper()
+        resource.plural: served(resource)
+        for name, resource in vars(resources).items()
+        if name.isupper() and not name.endswith("_METRICS")  # of pods and nodes, as there are pods and nodes
     }
     for crd in crds_of(scenario):
         by_plural[crd["spec"]["names"]["plural"]] = served_resources(crd, strategy, "x/")[0]

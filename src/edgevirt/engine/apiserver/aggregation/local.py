@@ -29,6 +29,7 @@ _PRIORITIES: dict[str, tuple[int, int]] = {
     "coordination.k8s.io": (16500, 15),
     "node.k8s.io": (16300, 15),
     "discovery.k8s.io": (16200, 15),
+    "metrics.k8s.io": (100, 100),
 }
 _CUSTOM = (1000, 100)
 

@@ -63,6 +63,10 @@ _CORE_EDIT = (
 _EVENTS = Rule(("create", "patch", "update"), ("", "events.k8s.io"), ("events",))
 _LEASES = Rule(("create", *_READ, "patch", "update", "delete"), ("coordination.k8s.io",), ("leases",))
 _ANYTHING = ("*",)
+METRICS_READER = "system:aggregated-metrics-reader"
+"""What a metrics server brings along, so that who may view pods may see what they use."""
+_METRICS = Rule(_READ, ("metrics.k8s.io",), ("pods", "nodes"))
+_EVERYBODYS = {f"{RBAC_GROUP}/aggregate-to-{role}": "true" for role in ("view", "edit", "admin")}
 
 _CLUSTER_ROLES: dict[str, tuple[Rule, ...]] = {
     "cluster-admin": (
@@ -270,6 +274,7 @@ def _cluster_roles() -> Iterable[dict[str, Any]]:
         if name.startswith("system:aggregate-to-"):
             labels[f"{RBAC_GROUP}/aggregate-to-{name.removeprefix('system:aggregate-to-')}"] = "true"
         yield _role("ClusterRole", name, rules, labels=labels)
+    yield _role("ClusterRole", METRICS_READER, (_METRICS,), labels=_EVERYBODYS)
     for name, rules in (_CONTROLLERS | CONTROLLER_ROLES).items():
         yield _role("ClusterRole", f"system:controller:{name}", rules)
     for name, (target, labels) in _AGGREGATED.items():

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from edgevirt.engine.apiserver.registry import Column
-from edgevirt.engine.apiserver.schema import Json, pod_columns, policy_columns, workload_columns
+from edgevirt.engine.apiserver.schema import (
+    Json,
+    pod_columns,
+    policy_columns,
+    usage_columns,
+    workload_columns,
+)
 from edgevirt.engine.apiserver.schema.ages import UNKNOWN, Since
 
 NONE = "<none>"
@@ -486,6 +492,7 @@ COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _column("Revision", lambda obj: _at(obj, "revision") or 0, "Number of the revision."),
         AGE,
     ),
+    **usage_columns.usage_columns(NAME),
     **workload_columns.workload_columns(NAME, AGE),
     **policy_columns.policy_columns(NAME, AGE),
     ("policy", "poddisruptionbudgets"): (
