@@ -279,10 +279,10 @@ async def test_device_of_the_registry_is_given_to_who_asks(node: Node) -> None:
 
 
 async def test_unsupported_field_is_refused_by_name(node: Node) -> None:
-    pod = node.api.add(manifest("refused", "true", shareProcessNamespace=True))
+    pod = node.api.add(manifest("refused", "true", hostUsers=False))
     await node.api.until(lambda: node.api.phase(pod) == "Failed")
     assert node.api.status(pod).reason == "UnsupportedPod"
-    assert node.api.status(pod).message.startswith("spec.shareProcessNamespace: not supported")
+    assert node.api.status(pod).message.startswith("spec.hostUsers: not supported")
 
 
 async def test_image_that_is_not_here_and_may_not_be_pulled(node: Node) -> None:

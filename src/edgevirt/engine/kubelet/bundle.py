@@ -204,7 +204,7 @@ def _linux(inputs: Inputs, security: SecurityContext | None, privileged: bool) -
     spec = inputs.pod.spec
     assert spec
     namespaces: list[dict[str, str]] = [{"type": "mount"}]
-    if not spec.host_pid:
+    if not spec.host_pid and "pid" not in inputs.namespaces:
         namespaces.append({"type": "pid"})
     namespaces += [{"type": kind, "path": path} for kind, path in inputs.namespaces.items()]
     linux: dict[str, Any] = {

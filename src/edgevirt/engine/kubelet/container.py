@@ -29,7 +29,7 @@ from edgevirt.engine.kubelet.volumes.prepare import Prepared, default_policy
 from edgevirt.storage.images.store import Image, PullPolicy
 
 _KEPT_LOGS = 2
-_NAMESPACE_TYPES = {"net": "network", "ipc": "ipc", "uts": "uts"}
+_NAMESPACE_TYPES = {"net": "network", "ipc": "ipc", "uts": "uts", "pid": "pid"}
 _HOST_EMPTIES = ("/run", "/tmp", "/var/tmp")
 TERMINATION_LOG = "termination-log"
 
@@ -93,7 +93,8 @@ async def _environment(services: Services, launch: Launch, image: Image) -> dict
     own = await environment.resolve(
         launch.pod, launch.container, launch.references, services.node, launch.addresses
     )
-    result = {"HOSTNAME": hosts.hostname(launch.pod), **dict(image.config.env)}
+    name = hosts.kernel_name(launch.pod, services.settings.cluster_domain)
+    result = {"HOSTNAME": name, **dict(image.config.env)}
     host, _, port = services.settings.api_address.rpartition(":")
     if host:
         result |= environment.kubernetes_variables(host.strip("[]"), port)
@@ -182,7 +183,7 @@ def _files(services: Services, launch: Launch, attempt: Attempt, user: users.Use
         "resolv.conf": hosts.resolv_conf(
             pod, _read("/etc/resolv.conf"), services.settings.cluster_dns, domain
         ),
-        "hostname": hosts.hostname(pod) + "\n",
+        "hostname": hosts.kernel_name(pod, domain) + "\n",
     }
     for name, text in texts.items():
         if f"/etc/{name}" in mounted or (pod.spec and pod.spec.host_network and name != "resolv.conf"):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from edgevirt.api.core import Pod
 
 _MAX_HOSTNAME = 63
+_MAX_KERNEL_NAME = 64
 
 
 def hostname(pod: Pod) -> str:
@@ -14,6 +15,23 @@ def hostname(pod: Pod) -> str:
     spec = pod.spec
     wanted = (spec.hostname_override or spec.hostname if spec else "") or pod.metadata.name
     return wanted[:_MAX_HOSTNAME].rstrip("-.")
+
+
+def kernel_name(pod: Pod, cluster_domain: str) -> str:
+    """What the kernel calls the pod: its host name, or the fully qualified one if the pod wants that.
+
+    ValueError for one that is longer than a kernel allows.
+    """
+    spec, name = pod.spec, hostname(pod)
+    if spec is None or not spec.set_hostname_as_fqdn or not spec.subdomain or spec.hostname_override:
+        return name
+    full = f"{name}.{spec.subdomain}.{pod.metadata.namespace}.svc.{cluster_domain}"
+    if len(full) > _MAX_KERNEL_NAME:
+        raise ValueError(
+            f"Failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long"
+            f" ({_MAX_KERNEL_NAME} characters is the max, {len(full)} characters requested)"
+        )
+    return full
 
 
 def hosts(pod: Pod, addresses: Sequence[str], cluster_domain: str) -> str:

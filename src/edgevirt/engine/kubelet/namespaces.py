@@ -20,6 +20,8 @@ from edgevirt.linux.namespaces import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWUTS, 
 
 T = TypeVar("T")
 _KINDS = {"net": CLONE_NEWNET, "ipc": CLONE_NEWIPC, "uts": CLONE_NEWUTS}
+_FILES = (*_KINDS, "pid")
+"""A process namespace cannot be made this way: it begins with a process."""
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
@@ -57,7 +59,7 @@ def create(directory: Path, kinds: frozenset[str], hostname: str, sysctls: Mappi
 
 def delete(directory: Path) -> None:
     """Remove the namespaces in `directory`; idempotent. Network links in them go with them."""
-    for kind in _KINDS:
+    for kind in _FILES:
         path = directory / kind
         while path.exists() and mounts.unmount(path):
             pass
@@ -70,7 +72,7 @@ def delete(directory: Path) -> None:
 
 def remove_hollow(directory: Path) -> None:
     """Remove files on which no namespace was mounted any more; plugins take no file, not an empty one."""
-    for kind in _KINDS:
+    for kind in _FILES:
         if not complete(directory, frozenset({kind})):
             (directory / kind).unlink(missing_ok=True)
 

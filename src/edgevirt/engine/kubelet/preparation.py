@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from edgevirt.engine.kubelet import sandbox
+from edgevirt.engine.kubelet import attendance, sandbox
 from edgevirt.engine.kubelet.cni import CniError
 from edgevirt.engine.kubelet.container import names_in_order
 from edgevirt.engine.kubelet.fields import UnknownField
 from edgevirt.engine.kubelet.references import MissingReference
 from edgevirt.engine.kubelet.release import release
 from edgevirt.engine.kubelet.resident import Resident, restart_delay
+from edgevirt.engine.kubelet.runtime import StartFailed
 from edgevirt.engine.kubelet.volumes import prepare as volumes
 from edgevirt.engine.kubelet.volumes.content import BadVolume
 from edgevirt.kube.backoff import BackoffPolicy
@@ -31,9 +32,13 @@ async def prepare(resident: Resident) -> None:
     """Afterwards the pod is prepared, or it is noted why not and when to try again."""
     services, begun = resident.services, resident.services.clock.monotonic()
     resident.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-    if resident.adopted and resident.record.sandbox and not await release(resident):
-        resident.prepare_at = resident.release_at
-        return
+    if resident.adopted and resident.record.sandbox:
+        if not await release(resident):
+            resident.prepare_at = resident.release_at
+            return
+        for name, record in resident.record.containers.items():
+            if record.running:  # it was killed with the sandbox
+                attendance.ended(resident, resident.container(name), resident.attempt(name))
     resident.record.sandbox = True
     resident.save()
     declared = resident.pod.spec.volumes if resident.pod.spec else ()
@@ -46,7 +51,7 @@ async def prepare(resident: Resident) -> None:
                 sandbox.make(services, resident.pod),
                 volumes.prepare(resident.context(), services.images),
             )
-    except (CniError, OSError) as error:
+    except (CniError, StartFailed, sandbox.SandboxError, OSError) as error:
         _failed(resident, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
         return
     except ImageError as error:

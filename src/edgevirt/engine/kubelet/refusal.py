@@ -23,8 +23,6 @@ def _pod(pod: Pod) -> Iterator[str]:
         yield "spec: missing"
         return
     flags = {
-        "spec.shareProcessNamespace": spec.share_process_namespace,
-        "spec.setHostnameAsFQDN": spec.set_hostname_as_fqdn,
         "spec.hostUsers": spec.host_users is False,
         "spec.ephemeralContainers": bool(spec.ephemeral_containers),
         "spec.resourceClaims": bool(spec.resource_claims),

@@ -186,6 +186,12 @@ class Resident:
         where = wording.field_path(self.pod, container) if container else ""
         return msgspec.structs.replace(reference_to(self.pod), field_path=where)
 
+    def sandbox_changed(self) -> None:
+        """What the pod's containers share is damaged: it has to be made anew."""
+        self.prepared, self.adopted = False, True
+        self.normal("SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        self.noticed()
+
     def hook_failed(self, kind: str, container: Container, error: str, *, told: bool = True) -> None:
         """A lifecycle hook failed. Why goes to the log only: what a hook says is not for everybody."""
         log.warning(

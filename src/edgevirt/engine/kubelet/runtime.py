@@ -282,6 +282,17 @@ class Runtime:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._spawner, self._popen_on, command, stdio)
 
+    async def run_detached(self, identifier: str, directory: Path) -> int:
+        """Run the bundle in `directory` without anybody waiting for it; returns its pid. StartFailed."""
+        log = directory / "runtime.log"
+        command = [*self._base(log), "run", "--detach", "--bundle", str(directory)]
+        command += ["--pid-file", str(directory / "pid"), identifier]
+        loop = asyncio.get_running_loop()
+        code = await loop.run_in_executor(self._spawner, self._call, command)
+        if code != 0:
+            raise StartFailed(self.complaint(log))
+        return int((directory / "pid").read_text())
+
     async def discard(self, container_id: str) -> None:
         """Remove what the runtime remembers of a container whose shim was killed. Idempotent."""
         if not (self._root / container_id).exists():
@@ -350,8 +361,8 @@ class Runtime:
             bufsize=0,
         )
 
-    def _call(self, command: list[str]) -> None:
-        subprocess.run(
+    def _call(self, command: list[str]) -> int:
+        return subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -359,7 +370,7 @@ class Runtime:
             env=_ENVIRONMENT,
             timeout=30,
             check=False,
-        )
+        ).returncode
 
     def _enter_private_mounts(self) -> None:
         namespaces.unshare(namespaces.CLONE_NEWNS)

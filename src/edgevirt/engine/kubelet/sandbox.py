@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable
 
 from edgevirt.api.core import Pod
-from edgevirt.engine.kubelet import hosts, mounts, namespaces, resources
+from edgevirt.engine.kubelet import hosts, mounts, namespaces, process_sharing, resources
 from edgevirt.engine.kubelet.cgroups import PodCgroup
 from edgevirt.engine.kubelet.cni import CniError, PodNetwork
 from edgevirt.engine.kubelet.processes import Process
@@ -24,6 +24,10 @@ _KILL_SECONDS = 10.0
 _KILL_ROUNDS = 5
 
 
+class SandboxError(Exception):
+    """The pod's description allows no sandbox; the message says why."""
+
+
 def kinds(pod: Pod) -> frozenset[str]:
     """Which namespaces the pod has of its own."""
     spec = pod.spec
@@ -32,6 +36,8 @@ def kinds(pod: Pod) -> frozenset[str]:
         result -= {"net", "uts"}
     if spec and spec.host_ipc:
         result -= {"ipc"}
+    if spec and spec.share_process_namespace and not spec.host_pid:
+        result |= {"pid"}
     return frozenset(result)
 
 
@@ -43,12 +49,19 @@ def network(services: Services, pod: Pod) -> PodNetwork:
 
 def complete(services: Services, pod: Pod) -> bool:
     """Whether the namespaces still exist (they don't after a reboot)."""
-    return namespaces.complete(services.sandbox_dir(pod.metadata.uid), kinds(pod))
+    uid, wanted = pod.metadata.uid, kinds(pod)
+    if "pid" in wanted and not process_sharing.alive(services, uid):
+        return False
+    return namespaces.complete(services.sandbox_dir(uid), wanted)
 
 
 async def make(services: Services, pod: Pod) -> tuple[str, ...]:
-    """Namespaces, network, cgroup; returns the pod's addresses. CniError or OSError when it fails."""
-    return await services.blocking(_make, services, pod)
+    """Namespaces, network, cgroup; the addresses. Raises CniError, StartFailed, SandboxError, OSError."""
+    addresses = await services.blocking(_make, services, pod)
+    if "pid" in kinds(pod):
+        uid = pod.metadata.uid
+        await process_sharing.start(services, uid, services.sandbox_dir(uid) / "pid")
+    return addresses
 
 
 def _make(services: Services, pod: Pod) -> tuple[str, ...]:
@@ -58,7 +71,12 @@ def _make(services: Services, pod: Pod) -> tuple[str, ...]:
     security = spec.security_context
     sysctls = {s.name: s.value for s in security.sysctls} if security else {}
     if kinds(pod):
-        namespaces.create(services.sandbox_dir(uid), kinds(pod), hosts.hostname(pod), sysctls)
+        own = kinds(pod) - {"pid"}
+        try:
+            name = hosts.kernel_name(pod, services.settings.cluster_domain)
+        except ValueError as error:
+            raise SandboxError(str(error)) from error
+        namespaces.create(services.sandbox_dir(uid), own, name, sysctls)
     group = services.cgroup(uid)
     group.create()
     limits = resources.of_pod(pod)
@@ -112,7 +130,7 @@ def _release(services: Services, pod: Pod) -> None:
     if not (spec and spec.host_network):
         services.cni.delete(network(services, pod))
     namespaces.delete(services.sandbox_dir(uid))
-    for name in ("volumes", "volume-subpaths", "shm", "etc"):
+    for name in ("volumes", "volume-subpaths", "shm", "etc", "sandbox"):
         shutil.rmtree(directory / name, ignore_errors=True)
     for attempt in (directory / "containers").glob("*/*"):
         if attempt.is_dir():

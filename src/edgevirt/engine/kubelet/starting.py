@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from edgevirt.api.core import Container, LifecycleHandler
-from edgevirt.engine.kubelet import attendance, hooks, stopping, wording
+from edgevirt.engine.kubelet import attendance, hooks, sandbox, stopping, wording
 from edgevirt.engine.kubelet import container as containers
 from edgevirt.engine.kubelet.container import ConfigError, Launch
 from edgevirt.engine.kubelet.fields import UnknownField
@@ -154,6 +154,8 @@ def _refused(resident: Resident, container: Container, attempt: Attempt, error: 
         record.attempt, record.started_at = int(attempt.directory.name), resident.now()
         resident.warning("Failed", f"Error: failed to start container: {error}", container.name)
         attendance.ended(resident, container, attempt, failure=str(error))
+        if not sandbox.complete(resident.services, resident.pod):
+            resident.sandbox_changed()
         return True
     if isinstance(error, (ConfigError, MissingReference, UnknownField, KubeError, ValueError)):
         reason = "CreateContainerConfigError"

@@ -22,7 +22,6 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> Pod:
 @pytest.mark.parametrize(
     ("wanted", "path"),
     [
-        (pod(shareProcessNamespace=True), "spec.shareProcessNamespace"),
         (pod(hostUsers=False), "spec.hostUsers"),
         (pod(runtimeClassName="kata"), "spec.runtimeClassName"),
         (pod({"ports": [{"containerPort": 1, "hostPort": 1}]}), "spec.containers[0].ports[0].hostPort"),
