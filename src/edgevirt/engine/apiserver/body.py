@@ -15,7 +15,7 @@ from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.schema import protobuf_objects
 from edgevirt.engine.apiserver.schema.request_types import check_body
-from edgevirt.engine.apiserver.yaml_document import parse_yaml
+from edgevirt.engine.apiserver.yaml_document import parse_with_repetitions
 
 MAX_BYTES = 3 * 1024 * 1024
 ACCEPTED = ("application/json", "application/yaml", protobuf_objects.MEDIA_TYPE)
@@ -49,7 +49,8 @@ def read_object(body: bytes, content_type: str, kind: str) -> tuple[dict[str, An
             duplicates = _duplicates(body)
     elif media in ("application/yaml", "application/x-yaml", "text/yaml"):
         try:
-            document = parse_yaml(body)
+            document, repeated = parse_with_repetitions(body)
+            duplicates = [repeated] if repeated else []
         except ValueError as error:
             raise _unrecognized(kind, f"{error} ({body[:64].hex()})") from error
     elif media == protobuf_objects.MEDIA_TYPE:

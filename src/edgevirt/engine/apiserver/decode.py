@@ -64,7 +64,10 @@ def field_faults(resource: ServedResource, obj: Json, duplicates: list[str]) -> 
     if not unknown and not duplicates:
         return []
     texts = [(path, f'unknown field "{path}"') for path in unknown]
-    texts += [(path, f'duplicate field "{path}"') for path in duplicates]
+    # What YAML repeats is told with its lines, ready for the client.
+    texts += [
+        (path, path if path.startswith("yaml: ") else f'duplicate field "{path}"') for path in duplicates
+    ]
 
     def position(entry: tuple[str, str]) -> int:
         return order.get(entry[0].partition(".")[0].partition("[")[0], len(order))

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
-from edgevirt.engine.apiserver import tables
+from edgevirt.engine.apiserver import compression, tables
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.negotiation import JSON, Accepted, Form
@@ -260,6 +260,9 @@ async def _send(
     response = web.StreamResponse(headers={**_PLAIN_HEADERS, "Content-Type": accepted.content_type})
     _warn(response.headers, warnings)
     response.enable_chunked_encoding()
+    if compression.is_wanted(request):
+        response.enable_compression(web.ContentCoding.gzip)
+        response.headers["Vary"] = "Accept-Encoding"
     await response.prepare(request)
     for piece in chain((first, second), pieces):
         await response.write(piece)

@@ -180,7 +180,12 @@ def record_update(scope: Scope, old: dict[str, Any] | None, new: dict[str, Any])
         metadata.pop("managedFields", None)
         return
     live: Any = old if old is not None else {}
-    difference = compare(scope.node, live, new, scope.present)
+    try:
+        difference = compare(scope.node, live, new, scope.present)
+    except StatusError:
+        # A list whose keys identify nothing: validation is about to say what is wrong with it.
+        _write_unchanged(metadata, entries, old, sent)
+        return
     touched = _owned(scope, fieldset.union(difference.added, difference.modified))
     removed = fieldset.without(difference.removed, scope.ignored)
     if not touched and not removed:

@@ -206,6 +206,28 @@ def _annotation_faults(annotations: dict[str, str]) -> list[Cause]:
     return causes
 
 
+def without_repeated_owners(metadata: dict[str, Any], warnings: list[str]) -> None:
+    """Keeps one of equal owner references, in place, and warns about owners named more than once."""
+    owners = metadata.get("ownerReferences")
+    if not isinstance(owners, list) or len(owners) < 2:
+        return
+    kept: list[Any] = []
+    uids: dict[str, int] = {}
+    for owner in owners:
+        if owner not in kept:
+            kept.append(owner)
+        uid = str(owner.get("uid", "")) if isinstance(owner, dict) else ""
+        uids[uid] = uids.get(uid, 0) + 1
+    repeated = ", ".join(uid for uid, count in uids.items() if count > 1)
+    if repeated:
+        metadata["ownerReferences"] = kept
+        warnings.append(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in "
+            "1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate "
+            f"UID(s) observed: {repeated}"
+        )
+
+
 def _owner_faults(owners: list[dict[str, Any]]) -> list[Cause]:
     causes: list[Cause] = []
     controllers = [owner for owner in owners if owner.get("controller")]

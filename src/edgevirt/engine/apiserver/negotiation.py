@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgevirt.engine.apiserver.errors import not_acceptable
 
 AVAILABLE = ("application/json", "application/yaml")
+YAML = ("application/yaml", "application/x-yaml", "text/yaml")
 
 
 class Form(enum.Enum):
@@ -53,7 +54,7 @@ def _negotiate(accept: str) -> Accepted:
         media = media.lower()
         if media in ("*/*", "application/*", "application/json"):
             yaml = False
-        elif media in ("application/yaml", "application/x-yaml", "text/yaml"):
+        elif media in YAML:
             yaml = True
         else:
             continue

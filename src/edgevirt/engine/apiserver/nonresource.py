@@ -13,7 +13,7 @@ from edgevirt.engine.apiserver.errors import StatusError, method_not_allowed, no
 from edgevirt.engine.apiserver.forms import respond
 from edgevirt.engine.apiserver.health import KINDS, Health
 from edgevirt.engine.apiserver.metrics import CONTENT_TYPE as METRICS_TYPE
-from edgevirt.engine.apiserver.negotiation import AVAILABLE, negotiate
+from edgevirt.engine.apiserver.negotiation import AVAILABLE, JSON, YAML, negotiate
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.openapi import OpenApi, wants_protobuf
 
@@ -62,7 +62,7 @@ class NonResource:
             }
         )
 
-    def serve(self, raw: web.BaseRequest, path: str) -> web.StreamResponse:
+    def serve(self, raw: web.BaseRequest, path: str) -> web.Response:
         """Raises `StatusError` 404, 405 or 406."""
         if raw.method not in ("GET", "HEAD"):
             raise method_not_allowed() if self._known(path) else no_such_path()
@@ -156,6 +156,10 @@ def _send(raw: web.BaseRequest, document: Document) -> web.Response:
     }
     if raw.headers.get("If-None-Match") == document.etag:
         return web.Response(status=304, headers=headers)
+    if document.content_type == JSON.content_type and "yaml" in raw.headers.get("Accept", ""):
+        accepted = negotiate(raw.headers["Accept"])
+        if accepted.yaml:
+            return respond(raw, document.body, accepted)
     return web.Response(body=document.body, headers=headers)
 
 
@@ -166,6 +170,8 @@ def wants_aggregated(accept: str) -> bool:
     for clause in accept.split(","):
         media, *pairs = (part.strip() for part in clause.split(";"))
         parameters = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        if media.lower() in YAML and "as" not in parameters:
+            return False
         if media.lower() not in ("application/json", "*/*", "application/*"):
             continue
         if "as" not in parameters:

@@ -17,6 +17,7 @@ from edgevirt.engine.apiserver.errors import (
 )
 
 MAX_OPERATIONS = 10_000
+_LONGEST_REASON = 256
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -47,6 +48,7 @@ def json_patch(target: dict[str, Any], operations: Any) -> dict[str, Any]:
 
 def _rejected(why: str) -> StatusError:
     """Kubernetes keeps the reason to itself; here it is the cause."""
+    why = why if len(why) <= _LONGEST_REASON else f"{why[:_LONGEST_REASON]}..."
     message = "the server rejected our request due to an error in our request"
     return StatusError(422, "Invalid", message, Details(causes=(Cause("", why),)))
 

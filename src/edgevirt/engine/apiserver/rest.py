@@ -21,6 +21,7 @@ from edgevirt.engine.apiserver.body import (
     read_patch,
 )
 from edgevirt.engine.apiserver.cluster import Cluster
+from edgevirt.engine.apiserver.compression import compressed
 from edgevirt.engine.apiserver.connect import SUBRESOURCES, Connections
 from edgevirt.engine.apiserver.decode import check_patched, decode_object
 from edgevirt.engine.apiserver.delete import Deletes
@@ -36,6 +37,7 @@ from edgevirt.engine.apiserver.errors import (
     unsupported_patch_type,
 )
 from edgevirt.engine.apiserver.forms import Answers, refuse, respond
+from edgevirt.engine.apiserver.json_syntax import go_type
 from edgevirt.engine.apiserver.kubelet import Kubelets
 from edgevirt.engine.apiserver.negotiation import JSON, negotiate
 from edgevirt.engine.apiserver.nonresource import NonResource
@@ -69,7 +71,7 @@ from edgevirt.engine.apiserver.typed import check_unique
 from edgevirt.engine.apiserver.usage.service import ResourceMetrics
 from edgevirt.engine.apiserver.watch import Watch
 from edgevirt.engine.apiserver.write import Request, Writes
-from edgevirt.engine.apiserver.yaml_document import parse_yaml
+from edgevirt.engine.apiserver.yaml_document import parse_with_repetitions
 
 _log = logging.getLogger("edgevirt.engine.apiserver")
 
@@ -166,7 +168,7 @@ class Rest:
                 return await proxy(cast(web.Request, raw), user)
         answer = self._nonresource.serve(raw, path)
         trail_of(raw).found()
-        return answer
+        return await compressed(raw, answer)
 
     async def _serve_resource(
         self,
@@ -235,7 +237,8 @@ class Rest:
         if verb == "list":
             page = list_records(self._cluster, resource, request.namespace, options, selector)
             page = dataclasses.replace(page, records=await self._cluster.shown(resource, page.records))
-            return await self._answers.page(raw, accepted, resource, page, request.warnings)
+            listed = await self._answers.page(raw, accepted, resource, page, request.warnings)
+            return await compressed(raw, listed)
         render, render_bookmark = self._answers.event_renderers(raw, accepted, resource)
         watch = Watch(self._cluster, resource, request.namespace, options, selector, render, render_bookmark)
         return await watch.serve(raw)
@@ -349,12 +352,20 @@ class Rest:
 
     async def _apply(self, request: Request, body: bytes) -> tuple[bytes, bool]:
         try:
-            config = parse_yaml(body)
+            config, repeated = parse_with_repetitions(body)
         except ValueError as error:
             text = str(error).removeprefix("yaml: ")
             raise bad_request(f"error decoding YAML: error converting YAML to JSON: yaml: {text}") from error
         if not isinstance(config, dict):
-            raise bad_request("error decoding YAML: the configuration must be an object")
+            raise bad_request(
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal "
+                f"{go_type(config)} into Go value of type map[string]interface {{}}"
+            )
+        if repeated and request.options.field_validation != "Ignore":
+            fault = f"error strict decoding YAML: error converting YAML to JSON: {repeated}"
+            if request.options.field_validation == "Strict":
+                raise bad_request(fault)
+            request.warnings.append(fault)
         check_applied(request, config)
         config.setdefault("metadata", {}).setdefault("name", request.name)
         return await self._writes.apply(request, config, bool(request.options.force))

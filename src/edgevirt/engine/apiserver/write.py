@@ -35,7 +35,13 @@ from edgevirt.engine.apiserver.errors import (
 from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.identifiers import new_uid
 from edgevirt.engine.apiserver.managedfields import Manager, Scope
-from edgevirt.engine.apiserver.names import finalizer_faults, generate_name, invalid_value, metadata_faults
+from edgevirt.engine.apiserver.names import (
+    finalizer_faults,
+    generate_name,
+    invalid_value,
+    metadata_faults,
+    without_repeated_owners,
+)
 from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, exact, metadata_of
 from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.registry import ServedResource, WriteContext
@@ -101,6 +107,7 @@ class Writes:
         self._check_namespace(request, metadata)
         for system in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             metadata.pop(system, None)
+        without_repeated_owners(metadata, request.warnings)
         metadata["uid"] = new_uid()
         metadata["creationTimestamp"] = cluster.now()
         if resource.generation or resource.custom:
@@ -259,6 +266,7 @@ class Writes:
     async def _prepare_update(self, request: Request, old: Json, new: Json, owned: bool) -> Json:
         resource = request.resource
         merge_system_metadata(old, new)
+        without_repeated_owners(new["metadata"], request.warnings)
         keep_other_half(request, old, new)
         complete(resource, new)
         if not owned:

@@ -24,6 +24,20 @@ _decode_json = msgspec.json.Decoder().decode
 class _Resolver(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: no dates and no sexagesimal numbers, exponents without a point."""
 
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.repeated: list[tuple[int, str]] = []
+        """(line, key) of keys that were given before in the same mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    self.repeated.append((key.start_mark.line + 1, key.value))
+                seen.add(key.value)
+        return dict(super().construct_mapping(node, deep))
+
 
 _Resolver.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
@@ -69,20 +83,35 @@ _Resolver.add_constructor("tag:yaml.org,2002:bool", _construct_bool)
 
 def parse_yaml(body: bytes) -> Any:
     """One document as JSON values; keys become text. Raises `ValueError`."""
+    return parse_with_repetitions(body)[0]
+
+
+def parse_with_repetitions(body: bytes) -> tuple[Any, str]:
+    """The document, and in Go's words which keys it gives twice ("" if none). Raises `ValueError`."""
     if body[:1] in (b"{", b"["):
         try:
-            return _decode_json(body)
+            return _decode_json(body), ""
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # YAML in its flow style
     try:
         _check_bounds(body)
-        return _jsonable(yaml.load(body, Loader=_Resolver))
+        return _loaded(body)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line}: " if mark is not None and mark.line else ""
         raise ValueError(f"yaml: {line}{getattr(error, 'problem', None) or error}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"yaml: {error}") from error
+
+
+def _loaded(body: bytes) -> tuple[Any, str]:
+    loader = _Resolver(body)
+    try:
+        document = _jsonable(loader.get_single_data())
+    finally:
+        loader.dispose()
+    lines = [f'  line {line}: key "{key}" already set in map' for line, key in sorted(loader.repeated)]
+    return document, "\n".join(["yaml: unmarshal errors:", *lines]) if lines else ""
 
 
 def _check_bounds(body: bytes) -> None:
