@@ -41,6 +41,7 @@ DIFFERENCES: dict[str, tuple[Known, ...]] = {
     "07-crud-secret": (),
     "09-crud-missing-namespace": (),
     "13-crud-service": (),
+    "14-crud-pvc": (),
     "16-crud-rbac": (),
     "17-names-generate-validate": (
         Known((2,), ".metadata.name", _NOT_NORMALISED),
@@ -99,7 +100,6 @@ UNFINISHED: dict[str, tuple[int, str]] = {
     "02-discovery-aggregated": (2, "fewer groups, no protobuf"),
     "03-discovery-groupversion": (5, "fewer kinds are served"),
     "05-discovery-openapi": (1, "fewer kinds are served"),
-    "14-crud-pvc": (2, "no protection finalizer, no diff in the message"),
     "67-pod-subresources": (24, "no proxy, resize and ephemeral containers"),
 }
 

@@ -8,6 +8,7 @@ from edgevirt.api import authentication, authorization, resources
 from edgevirt.api.meta import Resource
 from edgevirt.engine.apiserver.cluster import storage_prefix
 from edgevirt.engine.apiserver.kinds.admission_policy import AdmissionPolicies, PolicyBindings
+from edgevirt.engine.apiserver.kinds.claim import Claims, Volumes
 from edgevirt.engine.apiserver.kinds.definition import Definitions
 from edgevirt.engine.apiserver.kinds.disruption import DisruptionBudgets
 from edgevirt.engine.apiserver.kinds.jobs import CronJobs, Jobs
@@ -28,7 +29,6 @@ from edgevirt.engine.apiserver.service_network import ServiceNetwork
 from edgevirt.engine.apiserver.strategies import (
     EVENT_FIELDS,
     ApiServices,
-    Claims,
     ConfigData,
     Events,
     Namespaces,
@@ -38,7 +38,6 @@ from edgevirt.engine.apiserver.strategies import (
     Roles,
     SecretData,
     WebhookConfigurations,
-    WithStatus,
 )
 
 _NAMESPACE_VERBS = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
@@ -235,13 +234,13 @@ def builtin_registry(services: ServiceNetwork | None = None) -> Registry:
         _served(resources.EVENTS, Events(), fields=EVENT_FIELDS, upsert=True),
         _served(
             resources.PERSISTENT_VOLUME_CLAIMS,
-            Claims({"phase": "Pending"}),
+            Claims(),
             subresources=_STATUS,
             returns_deleted=True,
         ),
         _served(
             resources.PERSISTENT_VOLUMES,
-            WithStatus({"phase": "Pending"}),
+            Volumes(),
             subresources=_STATUS,
             returns_deleted=True,
         ),

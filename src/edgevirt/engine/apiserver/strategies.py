@@ -231,40 +231,6 @@ class Namespaces(Plain):
         return {"status.phase": (obj.get("status") or {}).get("phase") or ""}
 
 
-class Claims(WithStatus):
-    """PersistentVolumeClaim: phase at creation, a spec that only grows."""
-
-    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
-        spec = obj.get("spec") or {}
-        causes: list[Cause] = []
-        if not spec.get("accessModes"):
-            causes.append(
-                Cause(
-                    "FieldValueRequired",
-                    "Required value: at least 1 access mode is required",
-                    "spec.accessModes",
-                )
-            )
-        if not ((spec.get("resources") or {}).get("requests") or {}).get("storage"):
-            causes.append(Cause("FieldValueRequired", "Required value", "spec.resources[storage]"))
-        if old is not None:
-            before = old.get("spec") or {}
-            bound = (old.get("status") or {}).get("phase") == "Bound"
-            free = ("resources", "volumeName") if bound else ("volumeName",)
-            if {n: v for n, v in spec.items() if n not in free} != {
-                n: v for n, v in before.items() if n not in free
-            }:
-                causes.append(
-                    forbidden_cause(
-                        "spec",
-                        "spec is immutable after creation except resources.requests and "
-                        "volumeAttributesClassName "
-                        "for bound claims",
-                    )
-                )
-        return causes
-
-
 class Nodes(Plain):
     def field_labels(self, obj: Json) -> dict[str, str]:
         unschedulable = (obj.get("spec") or {}).get("unschedulable")

@@ -95,7 +95,7 @@ class Subresources:
         matching = [
             budget
             for budget in self._cluster.list("policy", "poddisruptionbudgets", request.namespace)
-            if selects((budget.get("spec") or {}).get("selector"), labels)
+            if _selects((budget.get("spec") or {}).get("selector"), labels)
         ]
         if len(matching) > 1:
             raise StatusError(
@@ -105,6 +105,8 @@ class Subresources:
                 "does not support.",
             )
         for budget in matching:
+            if _may_go_unhealthy(budget, pod):
+                return
             await self._take_disruption(request, budgets, budget, pod["metadata"]["name"])
 
     async def _take_disruption(
@@ -127,7 +129,7 @@ class Subresources:
                     ],
                 )
             if status.get("disruptionsAllowed", 0) <= 0:
-                text = (
+                text = _sync_failure(name, status) or (
                     f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} "
                     f"healthy pods and has "
                     f"{status.get('currentHealthy', 0)} currently"
@@ -234,6 +236,36 @@ class Subresources:
         nobodys = not _has_owner(self._cluster.object(resource, record), path)
         data = await self._writes.update(request, rescale, patch=True, owned=nobodys)
         return encode_json(self.scale(resource, decode_json(data)))
+
+
+def _selects(selector: Json | None, labels: Json) -> bool:
+    """A budget without a selector is about no pod, one with an empty selector about all."""
+    return selector is not None and selects(selector, labels)
+
+
+def _condition(status: Json, kind: str) -> Json:
+    return next((c for c in status.get("conditions") or () if c.get("type") == kind), {})
+
+
+def _may_go_unhealthy(budget: Json, pod: Json) -> bool:
+    """A pod that is not ready is no loss: always, or while the healthy ones suffice, as the budget says."""
+    if _condition(pod.get("status") or {}, "Ready").get("status") == "True":
+        return False
+    if (budget.get("spec") or {}).get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    status = budget.get("status") or {}
+    needed = status.get("desiredHealthy", 0)
+    return bool(needed > 0 and status.get("currentHealthy", 0) >= needed)
+
+
+def _sync_failure(name: str, status: Json) -> str:
+    condition = _condition(status, "DisruptionAllowed")
+    if condition.get("reason") != "SyncFailed":
+        return ""
+    return (
+        f"The disruption budget {name} does not allow evicting pods currently because it failed sync: "
+        f"{condition.get('message', '')}"
+    )
 
 
 def _binding_refusal(name: str, pod: Json, node: str, metadata: Json) -> StatusError | None:

@@ -65,7 +65,7 @@ async def run(settings: Settings, started: asyncio.Event) -> None:
             ServiceAccountController(client, settings.ca_file),
             PodCollector(informers, recorder, settings.terminated_pods),
             NodeLifecycleController(client, nodes_recorder, settings.node_grace),
-            Dormant(Shared(informers, identities), collector),
+            Dormant(Shared(informers, identities, kinds, collector.on_gone), collector),
         )
         ready = [asyncio.Event() for _ in parts]
         async with asyncio.TaskGroup() as group:

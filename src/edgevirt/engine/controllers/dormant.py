@@ -77,6 +77,30 @@ def _mirroring(shared: Shared) -> Sleeper:
     return EndpointSliceMirroringController(shared)
 
 
+def _disruption(shared: Shared) -> Sleeper:
+    from edgevirt.engine.controllers.disruption import DisruptionController
+
+    return DisruptionController(shared)
+
+
+def _resource_quota(shared: Shared) -> Sleeper:
+    from edgevirt.engine.controllers.resource_quota import ResourceQuotaController
+
+    return ResourceQuotaController(shared)
+
+
+def _claim_protection(shared: Shared) -> Sleeper:
+    from edgevirt.engine.controllers.storage_protection import ClaimProtection
+
+    return ClaimProtection(shared)
+
+
+def _volume_protection(shared: Shared) -> Sleeper:
+    from edgevirt.engine.controllers.storage_protection import VolumeProtection
+
+    return VolumeProtection(shared)
+
+
 SLEEPERS: tuple[tuple[str, str, Callable[[Shared], Sleeper]], ...] = (
     ("apps", "deployments", _deployment),
     ("apps", "replicasets", _replica_set),
@@ -87,6 +111,10 @@ SLEEPERS: tuple[tuple[str, str, Callable[[Shared], Sleeper]], ...] = (
     ("", "services", _endpoints),
     ("", "services", _slices),
     ("", "endpoints", _mirroring),
+    ("policy", "poddisruptionbudgets", _disruption),
+    ("", "resourcequotas", _resource_quota),
+    ("", "persistentvolumeclaims", _claim_protection),
+    ("", "persistentvolumes", _volume_protection),
 )
 """Group and resource of the first object that wakes a controller, and the controller."""
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from edgevirt.api.meta import KubeObject, Resource, Struct
 from edgevirt.engine.controllers.identities import Identities
 from edgevirt.engine.controllers.informers import BY_NAMESPACE, SharedInformers
+from edgevirt.engine.controllers.kinds import Kinds
 from edgevirt.kube import errors
 from edgevirt.kube.client import Client
 from edgevirt.kube.clock import Clock
@@ -33,6 +35,9 @@ class Shared:
 
     informers: SharedInformers
     identities: Identities
+    kinds: Kinds
+    on_gone: Callable[[Callable[[str], None]], None]
+    """Call the given function with the namespace of every object that is gone."""
 
     @property
     def clock(self) -> Clock:
