@@ -1,7 +1,8 @@
-"""kubectl with what happens inside pods: exec, cp, attach and port-forward, by the protocol it speaks."""
+"""kubectl with what happens inside pods: exec, cp, attach, port-forward, proxies and top."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -62,6 +63,25 @@ def test_ports_are_forwarded(web: Kubectl) -> None:
         forwarding.until("error occurred forwarding")
         if not web.modern:  # younger ones give the whole connection up then
             assert "hello" in _fetched(page), "the other port goes on"
+
+
+@pytest.mark.client("kubectl", "top pods, top nodes")
+def test_usage_is_shown(web: Kubectl) -> None:
+    (row,) = web("top", "pods", "--no-headers").splitlines()
+    assert row.split()[0] == "web"
+    assert row.split()[1].endswith("m")
+    assert row.split()[2].endswith("Mi")
+    header, *rows = web("top", "nodes").splitlines()
+    assert header.startswith("NAME")
+    assert len(rows) == 1
+
+
+@pytest.mark.client("kubectl", "get --raw through the proxies of pods and nodes")
+def test_proxies_are_reached(web: Kubectl) -> None:
+    assert web("get", "--raw", f"/api/v1/namespaces/{web.namespace}/pods/web:8080/proxy/") == "hello\n"
+    node = web("get", "pod", "web", "-o", "jsonpath={.spec.nodeName}")
+    summary = json.loads(web("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+    assert summary["node"]["nodeName"] == node
 
 
 def _fetched(port: int) -> str:

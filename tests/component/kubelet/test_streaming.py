@@ -235,3 +235,10 @@ async def _until(fd: int, text: bytes) -> bytes:
             except OSError as error:  # the other end was closed
                 raise AssertionError(f"{text!r} was not said: {seen!r}") from error
     return seen
+
+
+@protocols
+async def test_a_command_may_be_a_long_script(cluster: Cluster, env: dict[str, str]) -> None:
+    script = f"# {'x' * 40_000}\necho done"
+    code, out, err = await cluster.run("exec", "p", "--", "sh", "-c", script, env=env)
+    assert (code, out) == (0, b"done\n"), err

@@ -12,9 +12,10 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from edgevirt.engine.apiserver.aggregation.endpoints import Target
+from edgevirt.engine.apiserver.aggregation.headers import without_bearer
 from edgevirt.engine.apiserver.aggregation.upgrade import HandshakeFailed, proxy_upgrade, wants_upgrade
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.connect_options import is_set
@@ -65,7 +66,13 @@ class Kubelets:
     def client(self) -> aiohttp.ClientSession:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+            # Streams hold their connection for hours, so there is no limit; cookies are the clients' affair.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=timeout,
+                auto_decompress=False,
+            )
         return self._session
 
     def _locate(self, pod: Json) -> tuple[Target, ssl.SSLContext]:
@@ -139,11 +146,7 @@ class Kubelets:
             ]
         if query:
             path += "?" + urlencode(query)
-        headers: CIMultiDict[str] = CIMultiDict(
-            (name, value)
-            for name, value in raw.headers.items()
-            if name.lower() in _FORWARDED or _is_protocol(name)
-        )
+        headers = handshake(raw.headers)
         try:
             # The joint only uses what the base class offers.
             return await proxy_upgrade(cast(web.Request, raw), target, context, path, headers)
@@ -158,12 +161,19 @@ class Kubelets:
 
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _KUBELET_PATH = {"exec": "exec", "attach": "attach", "portforward": "portForward"}
-_FORWARDED = frozenset({"connection", "upgrade"})
+_FORWARDED = frozenset({"connection", "upgrade", "x-stream-protocol-version"})
 
 
-def _is_protocol(name: str) -> bool:
-    lowered = name.lower()
-    return lowered.startswith(("sec-websocket-", "x-stream-protocol-version"))
+def handshake(headers: MultiMapping[str]) -> CIMultiDict[str]:
+    """What the kubelet is told of a client's handshake: no credentials, not even a browser's. Pure."""
+    found: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lowered = name.lower()
+        if lowered == "sec-websocket-protocol":
+            value = without_bearer(value)
+        if value and (lowered in _FORWARDED or lowered.startswith("sec-websocket-")):
+            found.add(name, value)
+    return found
 
 
 def _host(target: Target) -> str:

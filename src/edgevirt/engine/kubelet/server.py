@@ -27,6 +27,8 @@ from edgevirt.engine.kubelet.streaming.routes import Streaming
 from edgevirt.engine.pki.identity import IdentityError, peer_role
 from edgevirt.linux import inotify
 
+_MAX_HEAD = 1 << 20
+"""A command to run is in the request's line, and may be a whole script."""
 _PODS: web.AppKey[Pods] = web.AppKey("pods")
 _SETTINGS: web.AppKey[Settings] = web.AppKey("settings")
 
@@ -37,7 +39,13 @@ async def serve(settings: Settings, pods: Pods, tasks: asyncio.TaskGroup) -> Non
     context.verify_mode = ssl.CERT_REQUIRED
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.certificate, settings.key)
-    runner = web.AppRunner(application(pods, settings), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        application(pods, settings),
+        access_log=None,
+        shutdown_timeout=1.0,
+        max_line_size=_MAX_HEAD,
+        max_field_size=_MAX_HEAD,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.address, settings.port, ssl_context=context, reuse_address=True)

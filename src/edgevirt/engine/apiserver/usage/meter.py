@@ -1,7 +1,7 @@
 """Two readings of a node's kubelet with some time in between.
 
 The first question after a while takes the time of a short window; those that follow compare with what was
-read for the ones before. Questions at the same time share their readings.
+read for the ones before. Nodes are asked by one question at a time.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Meter:
             now = await self._fetch(node)
             latest, before = known.latest, known.before
             age = now.node.moment - latest.node.moment if latest else _LONGEST
-            if latest is not None and before is not None and 0 <= age < WINDOW:
-                return before, latest
+            if before is not None and 0 <= age < WINDOW:
+                return before, now  # what was started since the latest is in it
             if latest is None or not WINDOW <= age < _LONGEST:
                 latest = now
                 await self._sleep(WINDOW)

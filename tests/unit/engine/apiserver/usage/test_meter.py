@@ -45,11 +45,13 @@ async def test_later_questions_compare_with_earlier_readings() -> None:
     assert kubelet.asked == 3
 
 
-async def test_questions_at_the_same_time_have_the_same_answer() -> None:
+async def test_a_question_right_after_another_sees_now_and_looks_back_further() -> None:
+    """A pod that has started in between is in the answer."""
     kubelet = Kubelet()
-    first = await kubelet.meter.read("n")
+    await kubelet.window()
     kubelet.now += WINDOW / 2
-    assert await kubelet.meter.read("n") == first
+    assert await kubelet.window() == WINDOW * 1.5
+    assert kubelet.asked == 3
 
 
 async def test_an_old_reading_is_not_compared_with() -> None:
