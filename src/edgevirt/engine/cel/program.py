@@ -15,6 +15,7 @@ from edgevirt.engine.cel.library import standard_functions, type_names
 from edgevirt.engine.cel.literals import literal_issues
 from edgevirt.engine.cel.syntax import Ident, Node
 from edgevirt.engine.cel.types import Type
+from edgevirt.engine.cel.values import steps
 
 PER_CALL_LIMIT = 1_000_000
 """What one evaluation may cost, as in Kubernetes."""
@@ -40,7 +41,8 @@ class Program:
         own = Budget(min(PER_CALL_LIMIT, max(shared.remaining, 0)))
         granted = own.remaining
         try:
-            return self._run(Frame({**self._names, **variables}, own))
+            with steps:
+                return self._run(Frame({**self._names, **variables}, own))
         finally:
             shared.remaining -= granted - own.remaining
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from edgevirt.engine.cel import types
-from edgevirt.engine.cel.errors import EvaluationError
+from edgevirt.engine.cel.errors import BudgetExceeded, EvaluationError
 from edgevirt.engine.cel.types import Type
 
 
@@ -106,22 +106,60 @@ def dynamic_type(value: Any) -> Type:
 _NUMERIC = frozenset({"int", "uint", "double"})
 
 
+MOST_VALUES = 500_000
+"""How many values the comparisons and conversions to text of one evaluation visit at most.
+
+Values may share parts, so a short expression can build one that is small in memory and endless to walk.
+"""
+
+
+class Steps:
+    """Counts the values that are visited, anew for each outermost evaluation; the loop runs one at a time."""
+
+    __slots__ = ("_depth", "_left")
+
+    def __init__(self) -> None:
+        self._left, self._depth = MOST_VALUES, 0
+
+    def __enter__(self) -> None:
+        self._depth += 1
+
+    def __exit__(self, *failure: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._left = MOST_VALUES
+
+    def take(self, count: int = 1) -> None:
+        """Raises BudgetExceeded when it were too many."""
+        self._left -= count
+        if self._left < 0:
+            raise BudgetExceeded("operation cancelled: actual cost limit exceeded")
+
+
+steps = Steps()
+
+
 def equal(left: Any, right: Any) -> bool:
-    """CEL's equality: numbers by value, other types never equal to each other."""
+    """CEL's equality: numbers by value, other types never equal to each other. Raises BudgetExceeded."""
     one, other = kind_of(left), kind_of(right)
     if one != other:
         return one in _NUMERIC and other in _NUMERIC and left == right
-    if one == "list":
-        if isinstance(left, UnorderedList) and isinstance(right, list):
-            return left.same_elements(right)
-        return len(left) == len(right) and all(map(equal, left, right))
-    if one == "map":
-        return len(left) == len(right) and all(
-            key in right and equal(value, right[key]) for key, value in left.items()
-        )
-    if one == "optional":
-        return left.present == right.present and (not left.present or equal(left.value, right.value))
+    if one in ("list", "map", "optional"):
+        return _equal_parts(one, left, right)
     return bool(left == right)
+
+
+def _equal_parts(kind: str, left: Any, right: Any) -> bool:
+    if kind == "optional":
+        return left.present == right.present and (not left.present or equal(left.value, right.value))
+    if len(left) != len(right):
+        return False
+    steps.take(len(left))
+    if kind == "map":
+        return all(key in right and equal(value, right[key]) for key, value in left.items())
+    if isinstance(left, UnorderedList) and isinstance(right, list):
+        return left.same_elements(right)
+    return all(map(equal, left, right))
 
 
 class UnorderedList(list[Any]):
@@ -141,8 +179,6 @@ class UnorderedList(list[Any]):
         return tuple(frozen(item.get(key)) if isinstance(item, dict) else None for key in self.keys)
 
     def same_elements(self, other: list[Any]) -> bool:
-        if len(self) != len(other):
-            return False
         known = {self.identity(item): item for item in self}
         return all(
             (found := known.get(self.identity(item), _MISSING)) is not _MISSING and equal(found, item)
@@ -166,12 +202,13 @@ _MISSING = object()
 
 
 def frozen(value: Any) -> Any:
-    """A hashable stand-in for any value, equal for equal values."""
+    """A hashable stand-in for any value, equal for equal values. Raises BudgetExceeded."""
+    if not isinstance(value, list | dict):
+        return (kind_of(value) == "bool", value)
+    steps.take(len(value))
     if isinstance(value, list):
         return tuple(frozen(item) for item in value)
-    if isinstance(value, dict):
-        return frozenset((key, frozen(item)) for key, item in value.items())
-    return (kind_of(value) == "bool", value)
+    return frozenset((key, frozen(item)) for key, item in value.items())
 
 
 def size_of(value: Any) -> int:

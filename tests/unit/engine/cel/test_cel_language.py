@@ -194,6 +194,36 @@ def test_an_expression_that_exceeds_its_budget_is_stopped() -> None:
     assert spent.remaining < 0 or spent.remaining == 0
 
 
+def doubled(start: str, step: str, last: str, times: int = 30) -> str:
+    """An expression that doubles a value again and again."""
+    text = last.replace("$", f"v{times}")
+    for level in range(times, 0, -1):
+        text = f"cel.bind(v{level}, {step.replace('$', f'v{level - 1}')}, {text})"
+    return f"cel.bind(v0, {start}, {text})"
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "last"),
+    [
+        ("'abcdefgh'", "$ + $", "$ == 'x'"),
+        ("'abcdefgh'", "'%s%s'.format([$, $])", "$ == 'x'"),
+        ("'abcdefgh'", "[$, $].join()", "$ == 'x'"),
+        ("'abcdefgh'", "$.replace('', $)", "$ == 'x'"),
+        ("[1]", "$ + $", "size($) == 1"),
+        ("dyn([1])", "dyn([$, $])", "$ == dyn([$[0], $[0], 1].slice(0, 2))"),
+        ("dyn([1])", "dyn([$, $])", "'%s'.format([$]) == 'x'"),
+        ("dyn([1])", "dyn([$, $])", "[$, $].distinct().size() == 1"),
+        ("dyn([1])", "dyn({'a': $, 'b': $})", "$ == dyn({'a': $.b, 'b': $.a})"),
+    ],
+)
+def test_values_that_double_are_stopped_before_they_fill_memory_or_take_long(
+    start: str, step: str, last: str
+) -> None:
+    program = ENVIRONMENT.compile(doubled(start, step, last))
+    with pytest.raises((BudgetExceeded, EvaluationError)):
+        program.evaluate(VALUES)
+
+
 def test_a_hostile_pattern_takes_linear_time() -> None:
     text = Environment({"self": types.STRING}).compile("self.matches('(a+)+b')")
     assert text.evaluate({"self": "a" * 50_000}, Budget()) is False

@@ -90,7 +90,12 @@ def _later(moment: Timestamp, span: Duration) -> Timestamp:
     return Timestamp(moment.nanos + span.nanos)
 
 
+_LONGEST = 1_000_000
+
+
 def _joined(left: list[Any], right: list[Any]) -> list[Any]:
+    if len(left) + len(right) > _LONGEST:
+        raise EvaluationError("the list would get too long")
     return left.merged(right) if isinstance(left, UnorderedList) else left + right
 
 

@@ -11,7 +11,7 @@ from edgevirt.engine.cel.functions import Sizes, capped, function, method, produ
 from edgevirt.engine.cel.library.conversions import shown_double
 from edgevirt.engine.cel.library.times import shown_duration, shown_timestamp
 from edgevirt.engine.cel.types import BOOL, DYN, INT, STRING, Type, list_of
-from edgevirt.engine.cel.values import Opaque, kind_of
+from edgevirt.engine.cel.values import Opaque, kind_of, steps
 
 _MAX_RESULT = 10 * 1024 * 1024
 _ESCAPES = {
@@ -85,6 +85,8 @@ def _split(text: str, separator: str, limit: int = -1) -> list[str]:
 def _join(items: list[str], separator: str = "") -> str:
     if any(not isinstance(item, str) for item in items):
         raise EvaluationError("no such overload")
+    if sum(map(len, items)) + len(separator) * len(items) > _MAX_RESULT:
+        raise EvaluationError("the text would get too long")
     return separator.join(items)
 
 
@@ -105,17 +107,21 @@ def _quote(text: str) -> str:
 
 
 def _format(template: str, args: list[Any]) -> str:
-    taken = 0
+    taken, length = 0, len(template)
 
     def clause(match: re.Match[str]) -> str:
-        nonlocal taken
+        nonlocal taken, length
         if match.group(0) == "%%":
             return "%"
         if taken >= len(args):
             raise EvaluationError(f"index {taken} out of range")
         taken += 1
         precision = int(match.group(1)[1:]) if match.group(1) else None
-        return _formatted(args[taken - 1], match.group(2), precision)
+        text = _formatted(args[taken - 1], match.group(2), precision)
+        length += len(text)
+        if length > _MAX_RESULT:
+            raise EvaluationError("the text would get too long")
+        return text
 
     return _CLAUSE.sub(clause, template)
 
@@ -153,6 +159,7 @@ def _infinite(value: float) -> str:
 
 
 def _shown(value: Any) -> str:
+    steps.take()
     match kind_of(value):
         case "string":
             return str(value)
