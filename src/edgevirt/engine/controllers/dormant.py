@@ -101,6 +101,12 @@ def _volume_protection(shared: Shared) -> Sleeper:
     return VolumeProtection(shared)
 
 
+def _policy_status(shared: Shared) -> Sleeper:
+    from edgevirt.engine.controllers.policy_status import PolicyStatusController
+
+    return PolicyStatusController(shared)
+
+
 SLEEPERS: tuple[tuple[str, str, Callable[[Shared], Sleeper]], ...] = (
     ("apps", "deployments", _deployment),
     ("apps", "replicasets", _replica_set),
@@ -115,6 +121,7 @@ SLEEPERS: tuple[tuple[str, str, Callable[[Shared], Sleeper]], ...] = (
     ("", "resourcequotas", _resource_quota),
     ("", "persistentvolumeclaims", _claim_protection),
     ("", "persistentvolumes", _volume_protection),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", _policy_status),
 )
 """Group and resource of the first object that wakes a controller, and the controller."""
 

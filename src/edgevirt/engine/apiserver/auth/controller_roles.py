@@ -91,6 +91,15 @@ CONTROLLER_ROLES: dict[str, tuple[Rule, ...]] = {
         Rule(_READ, ("",), ("pods",)),
         _EVENTS,
     ),
+    "validatingadmissionpolicy-status-controller": (
+        Rule(_READ, ("admissionregistration.k8s.io",), ("validatingadmissionpolicies",)),
+        Rule(
+            ("get", *_CHANGE),
+            ("admissionregistration.k8s.io",),
+            ("validatingadmissionpolicies/status",),
+        ),
+        _EVENTS,
+    ),
     "pv-protection-controller": (
         Rule((*_READ, *_CHANGE), ("",), ("persistentvolumes",)),
         _EVENTS,
