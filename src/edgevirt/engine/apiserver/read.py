@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,21 +33,13 @@ class Page:
     remaining: int = 0
 
 
-def list_records(
+async def list_records(
     cluster: Cluster, resource: ServedResource, namespace: str, options: ListOptions, selector: Selector
 ) -> Page:
     """Raises `StatusError` 400, 410 or 504."""
     store, collection = cluster.store, cluster.collection(resource)
-    prefix = resource.prefix(namespace)
-    current = store.revision
-    after, revision = "", current
-    if options.continue_token:
-        after, revision = _read_token(options.continue_token, current)
-    elif options.resource_version:
-        if options.resource_version > current:
-            raise too_large_resource_version(options.resource_version, current)
-        if options.match == "Exact" or (options.limit and options.match != "NotOlderThan"):
-            revision = options.resource_version
+    prefix, current = resource.prefix(namespace), store.revision
+    after, revision = _start(options, current)
     exact = _exact_key(resource, namespace, selector)
     if exact is not None and revision == current:
         record = collection.get(exact)
@@ -54,13 +47,12 @@ def list_records(
         return Page(found, revision)
     unlimited = options.resource_version == 0 and not options.continue_token
     limit = 0 if unlimited else options.limit
-    unchanged = revision == current or collection.revision <= revision
-    if unchanged and limit and selector.empty:
-        found, remaining = collection.page(prefix, after, limit)
-        token = _write_token(found[-1].key, revision) if remaining else ""
-        return Page(found, revision, token, remaining)
-    if unchanged:
-        # Nothing is awaited until the records are collected, so the state cannot change underneath.
+    # Nothing is awaited until the records are collected, so the state cannot change underneath.
+    if revision == current or collection.revision <= revision:
+        if limit and selector.empty:
+            found, remaining = collection.page(prefix, after, limit)
+            token = _write_token(found[-1].key, revision) if remaining else ""
+            return Page(found, revision, token, remaining)
         candidates = list(collection.scan(prefix, after))
     else:
         try:
@@ -69,17 +61,41 @@ def list_records(
             raise _expired_list(options, after, current) from error
         if after:
             candidates = [record for record in candidates if record.key > after]
-    if selector.empty:
-        if limit and len(candidates) > limit:
-            page = candidates[:limit]
-            return Page(page, revision, _write_token(page[-1].key, revision), len(candidates) - limit)
-        return Page(candidates, revision)
+    if not selector.empty:
+        return await _matching(candidates, resource, selector, limit, revision)
+    if limit and len(candidates) > limit:
+        page = candidates[:limit]
+        return Page(page, revision, _write_token(page[-1].key, revision), len(candidates) - limit)
+    return Page(candidates, revision)
+
+
+def _start(options: ListOptions, current: int) -> tuple[str, int]:
+    """After which key, and at which revision. Raises `StatusError` 400 or 504."""
+    if options.continue_token:
+        return _read_token(options.continue_token, current)
+    if not options.resource_version:
+        return "", current
+    if options.resource_version > current:
+        raise too_large_resource_version(options.resource_version, current)
+    exact = options.match == "Exact" or (options.limit and options.match != "NotOlderThan")
+    return "", options.resource_version if exact else current
+
+
+_MATCHED_AT_ONCE = 500
+"""Records looked at before others get their turn: labels are decoded the first time they are asked for."""
+
+
+async def _matching(
+    candidates: list[Record], resource: ServedResource, selector: Selector, limit: int, revision: int
+) -> Page:
     matching: list[Record] = []
-    for record in candidates:
+    for number, record in enumerate(candidates, 1):
         if selector.matches(record, resource):
             if limit and len(matching) == limit:
                 return Page(matching, revision, _write_token(matching[-1].key, revision))
             matching.append(record)
+        if number % _MATCHED_AT_ONCE == 0:
+            await asyncio.sleep(0)
     return Page(matching, revision)
 
 

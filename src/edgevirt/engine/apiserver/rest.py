@@ -235,7 +235,7 @@ class Rest:
             objects = await self._usage.select(resource, request.namespace, selector)
             return self._answers.computed(raw, accepted, resource, objects)
         if verb == "list":
-            page = list_records(self._cluster, resource, request.namespace, options, selector)
+            page = await list_records(self._cluster, resource, request.namespace, options, selector)
             page = dataclasses.replace(page, records=await self._cluster.shown(resource, page.records))
             listed = await self._answers.page(raw, accepted, resource, page, request.warnings)
             return await compressed(raw, listed)
