@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from busybox_pod import pod
+from busybox_pod import IMAGE, pod
 from client_process import Kubectl
 
 pytestmark = pytest.mark.component
@@ -94,3 +94,18 @@ def _fetched(port: int) -> str:
         except ConnectionError:
             pass
         return received.decode()
+
+
+@pytest.mark.client("kubectl", "run: detached; attached with -i and --rm; its exit code")
+def test_run_makes_a_pod_and_talks_to_it(kubectl: Kubectl) -> None:
+    run = ("run", "--restart=Never", f"--image={IMAGE}")
+    assert kubectl(*run, "once", "--command", "--", "echo", "hello") == "pod/once created\n"
+    with kubectl.started("get", "pod", "once", "-w", "-o", "jsonpath={.status.phase}{'\\n'}") as watch:
+        watch.until("Succeeded")
+    assert kubectl("logs", "once") == "hello\n"
+    assert kubectl("get", "pod", "once").split()[5:8] == ["once", "0/1", "Completed"]
+    talk = ("--rm", "-i", "--quiet", "--command", "--")
+    talked = kubectl.run(*run, "inner", *talk, "sh", "-c", "cat; exit 3", stdin="typed\n")
+    assert "typed" in talked.stdout, talked
+    assert talked.returncode == 3, talked
+    assert kubectl("get", "pod", "inner", "--ignore-not-found") == ""
