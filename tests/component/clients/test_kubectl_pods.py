@@ -89,3 +89,14 @@ def test_errors_of_a_pod_are_visible(kubectl: Kubectl) -> None:
     assert (
         json.loads(kubectl("get", "pod", "broken", "-o", "json"))["spec"]["containers"][0]["image"] == IMAGE
     )
+
+
+@pytest.mark.client("kubectl", "events of events.k8s.io: get in a table and by selector")
+def test_events_have_a_newer_name(web: Kubectl) -> None:
+    shown = web("get", "events.events.k8s.io", "--field-selector=regarding.name=web,reason=Started")
+    assert shown.split()[:6] == ["LAST", "SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"]
+    assert "pod/web" in shown
+    (event,) = web.json("events.events.k8s.io", "--field-selector=regarding.name=web,reason=Started")["items"]
+    assert event["apiVersion"] == "events.k8s.io/v1"
+    assert "tarted" in event["note"]
+    assert event["regarding"]["kind"] == "Pod"

@@ -22,7 +22,8 @@ def finishes(shell: Client, environment: str, program: str, *arguments: str) -> 
 
 
 @pytest.mark.client(
-    "kubernetes", "typed: objects' life, pages, patches, errors, logs, tokens, reviews, YAML files"
+    "kubernetes",
+    "typed: objects, pages, patches, errors, logs, tokens, reviews, both kinds of events, YAML",
 )
 def test_the_official_client_works(shell: Client, namespace: str) -> None:
     finishes(shell, "libraries", "kubernetes_typed", namespace, IMAGE)

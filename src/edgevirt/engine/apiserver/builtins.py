@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 
-from edgevirt.api import authentication, authorization, resources
+from edgevirt.api import authentication, authorization, events, resources
 from edgevirt.api.meta import Resource
 from edgevirt.engine.apiserver.cluster import storage_prefix
 from edgevirt.engine.apiserver.kinds.admission_policy import AdmissionPolicies, PolicyBindings
 from edgevirt.engine.apiserver.kinds.claim import Claims, Volumes
 from edgevirt.engine.apiserver.kinds.definition import Definitions
 from edgevirt.engine.apiserver.kinds.disruption import DisruptionBudgets
+from edgevirt.engine.apiserver.kinds.events import (
+    CORE_FIELDS,
+    NEWER_FIELDS,
+    EventConversion,
+    Events,
+    NewerEvents,
+)
 from edgevirt.engine.apiserver.kinds.jobs import CronJobs, Jobs
 from edgevirt.engine.apiserver.kinds.priority_class import PriorityClasses
 from edgevirt.engine.apiserver.kinds.quota import LimitRanges, Quotas
@@ -27,10 +36,8 @@ from edgevirt.engine.apiserver.schema.builtin import builtin_schema
 from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
 from edgevirt.engine.apiserver.service_network import ServiceNetwork
 from edgevirt.engine.apiserver.strategies import (
-    EVENT_FIELDS,
     ApiServices,
     ConfigData,
-    Events,
     Namespaces,
     Nodes,
     Plain,
@@ -141,6 +148,7 @@ def _categories(group: str, plural: str) -> tuple[str, ...]:
     return ("all",) if plural in _ALL and group in _ALL_GROUPS else ()
 
 
+_NEWER_EVENTS = Resource("events.k8s.io", "v1", "events", "Event", events.Event)
 _REVIEWS = (
     Resource(
         "authentication.k8s.io",
@@ -231,7 +239,12 @@ def builtin_registry(services: ServiceNetwork | None = None) -> Registry:
         ),
         _served(resources.ENDPOINTS, plain, upsert=True),
         _served(resources.SERVICE_ACCOUNTS, plain, subresources=frozenset({"token"}), returns_deleted=True),
-        _served(resources.EVENTS, Events(), fields=EVENT_FIELDS, upsert=True),
+        _served(resources.EVENTS, Events(), fields=CORE_FIELDS, upsert=True),
+        dataclasses.replace(
+            _served(_NEWER_EVENTS, NewerEvents(), fields=NEWER_FIELDS, upsert=True),
+            storage_prefix=storage_prefix("", "events"),
+            converter=EventConversion(),
+        ),
         _served(
             resources.PERSISTENT_VOLUME_CLAIMS,
             Claims(),

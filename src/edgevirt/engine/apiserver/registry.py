@@ -8,7 +8,7 @@ the event loop only; whoever builds documents from it (discovery, OpenAPI) regis
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgevirt.engine.apiserver.errors import Cause
@@ -16,7 +16,6 @@ from edgevirt.engine.apiserver.names import subdomain_faults
 from edgevirt.engine.apiserver.request import UserInfo
 
 if TYPE_CHECKING:
-    from edgevirt.engine.apiserver.conversion import Converter
     from edgevirt.engine.apiserver.schema import ObjectSchema
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
@@ -79,6 +78,17 @@ class Strategy(Protocol):
         """Values for field selectors; metadata.name and metadata.namespace need not be given."""
 
 
+class Conversion(Protocol):
+    """Turns objects of a resource from one version into another."""
+
+    @property
+    def storage(self) -> str:
+        """What `convert` is told when an object is to be stored."""
+
+    async def convert(self, objects: Sequence[dict[str, Any]], version: str) -> list[dict[str, Any]]:
+        """The objects in `version`, in order; the originals are not changed. Raises `StatusError`."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class ServedResource:
     """One resource in one version, as the REST layer serves it.
@@ -98,7 +108,7 @@ class ServedResource:
     schema: ObjectSchema
     strategy: Strategy
     storage_prefix: str
-    converter: Converter | None = None
+    converter: Conversion | None = None
     """Converts to and from other versions; None where versions differ in name only."""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()

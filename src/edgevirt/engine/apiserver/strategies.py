@@ -237,25 +237,6 @@ class Nodes(Plain):
         return {"spec.unschedulable": "true" if unschedulable else "false"}
 
 
-class Events(Plain):
-    """Event of the core group and of events.k8s.io: one collection, two shapes."""
-
-    def field_labels(self, obj: Json) -> dict[str, str]:
-        involved = obj.get("involvedObject") or obj.get("regarding") or {}
-        source = obj.get("source") or {}
-        names = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-        return {
-            **{f"involvedObject.{name}": involved.get(name) or "" for name in names},
-            "reason": obj.get("reason") or "",
-            "reportingComponent": obj.get("reportingComponent") or "",
-            "source": source.get("component") or obj.get("reportingComponent") or "",
-            "type": obj.get("type") or "",
-        }
-
-
-EVENT_FIELDS = frozenset(Events().field_labels({}))
-
-
 class RoleBindings(Plain):
     """(Cluster)RoleBinding: the role referred to cannot change."""
 

@@ -1,5 +1,6 @@
 """The official Python client, its typed classes: objects' life, pages, patches, errors, logs, reviews."""
 
+import datetime
 import os
 import sys
 
@@ -123,6 +124,38 @@ documents = [
 utils.create_from_yaml(api, yaml_objects=documents, namespace=namespace)
 rules = client.RbacAuthorizationV1Api(api).read_namespaced_role("r", namespace).rules
 assert rules[0].resources == ["pods"]
+
+newer = client.EventsV1Api(api)
+moment = datetime.datetime.now(datetime.UTC)
+happened = client.EventsV1Event(
+    metadata=client.V1ObjectMeta(name="happened"),
+    event_time=moment,
+    regarding=client.V1ObjectReference(kind="ConfigMap", namespace=namespace, name="yaml"),
+    reporting_controller="example.com/test",
+    reporting_instance="one",
+    action="Test",
+    reason="Happened",
+    note="it did",
+    type="Normal",
+)
+assert newer.create_namespaced_event(namespace, happened).note == "it did"
+seen = core.list_namespaced_event(namespace, field_selector="involvedObject.name=yaml").items
+assert [(e.message, e.reporting_component, e.event_time) for e in seen] == [
+    ("it did", "example.com/test", moment)
+]
+by_new_name = newer.list_namespaced_event(namespace, field_selector="regarding.name=yaml").items
+assert [e.metadata.name for e in by_new_name] == ["happened"]
+for event in watch.Watch().stream(newer.list_namespaced_event, namespace, timeout_seconds=20):
+    if event["object"].metadata.name == "happened":
+        assert event["object"].regarding.name == "yaml"
+        break
+again = {"series": {"count": 2, "lastObservedTime": moment.isoformat(timespec="microseconds")}}
+assert newer.patch_namespaced_event("happened", namespace, again).series.count == 2
+lacking = client.EventsV1Event(metadata=client.V1ObjectMeta(name="lacking"), event_time=moment, type="Normal")
+causes = refused(422, "Invalid", newer.create_namespaced_event, namespace, lacking)["details"]["causes"]
+assert {cause["field"] for cause in causes} >= {"action", "reason", "reportingController"}, causes
+newer.delete_namespaced_event("happened", namespace)
+refused(404, "NotFound", core.read_namespaced_event, "happened", namespace)
 
 custom = client.CustomObjectsApi(api)
 machines = custom.list_namespaced_custom_object("kubevirt.io", "v1", namespace, "virtualmachines")

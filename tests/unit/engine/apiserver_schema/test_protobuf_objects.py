@@ -278,3 +278,17 @@ def test_class_claimed_empty_stays_a_class() -> None:
     spec = message(2, message(5, b"") + message(3, b""))
     found = decode(sent("v1", "PersistentVolumeClaim", spec))
     assert found["spec"] == {"storageClassName": ""}
+
+
+def test_an_event_of_the_newer_group_is_read() -> None:
+    """Go recorders of events.k8s.io send it so."""
+    when = message(2, varint(1 << 3) + b"\x05" + varint(2 << 3) + varint(123456789))
+    raw = message(1, text(1, "e")) + when + text(4, "example.com/c") + text(10, "note") + b"\x78\x00"
+    assert decode(sent("events.k8s.io/v1", "Event", raw)) == {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "e"},
+        "eventTime": "1970-01-01T00:00:05.123456Z",
+        "reportingController": "example.com/c",
+        "note": "note",
+    }

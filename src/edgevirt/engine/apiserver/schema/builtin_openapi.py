@@ -90,7 +90,7 @@ def _definition(struct: StructType, dialect: int, pending: list[StructType], fou
     document: Json = {"type": "object", "properties": properties}
     needed = facts.DOCUMENTED_REQUIRED.get(struct.name) or facts.REQUIRED_FIELDS.get(struct.name)
     if needed:
-        document["required"] = sorted(needed)
+        document["required"] = sorted(name for name in needed if name in properties)
     if struct.name in facts.ATOMIC_TYPES:
         document["x-kubernetes-map-type"] = "atomic"
     return document

@@ -99,7 +99,7 @@ _ZERO_MEANS_ABSENT: dict[str, tuple[str, ...]] = {
     "ServiceSpec": ("healthCheckNodePort", "publishNotReadyAddresses"),
     "ServicePort": ("nodePort", "targetPort"),
     "Condition": ("observedGeneration",),
-    "Event": ("count",),
+    "Event": ("count", "deprecatedCount"),
     "PriorityClass": ("globalDefault",),
     "PodDisruptionBudgetStatus": ("observedGeneration",),
     "DeploymentSpec": ("minReadySeconds", "paused"),

@@ -181,8 +181,10 @@ def _value(value_type: ValueType, value: int | bytes, depth: int) -> Any:
             return bool(value)
         case "int32" | "int64":
             return _signed(value)
-        case "time" | "microtime":
-            return _time(_bytes(value))
+        case "time":
+            return _time(_bytes(value), "seconds")
+        case "microtime":
+            return _time(_bytes(value), "microseconds")
         case "quantity":
             return next(
                 (_bytes(text).decode() for number, text in _fields(_bytes(value)) if number == 1), "0"
@@ -211,13 +213,14 @@ def _signed(value: int | bytes) -> int:
     return value - 2**64 if value >= 2**63 else value
 
 
-def _time(data: bytes) -> str | None:
+def _time(data: bytes, precision: str) -> str | None:
     """RFC 3339 text of a Timestamp; None for the zero one, which means absent."""
-    seconds = next((value for number, value in _fields(data) if number == 1), None)
-    if seconds is None:
+    parts = dict(_fields(data))
+    if 1 not in parts:
         return None
-    instant = datetime.datetime.fromtimestamp(_signed(seconds), datetime.UTC)
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+    instant = datetime.datetime.fromtimestamp(_signed(parts[1]), datetime.UTC)
+    instant = instant.replace(microsecond=_signed(parts.get(2, 0)) // 1000 % 1_000_000)
+    return instant.isoformat(timespec=precision).replace("+00:00", "Z")
 
 
 def _int_or_string(data: bytes) -> int | str:
