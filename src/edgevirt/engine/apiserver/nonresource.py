@@ -18,7 +18,8 @@ from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.openapi import OpenApi, wants_protobuf
 
 KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "36"
-KUBERNETES_VERSION = f"v{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}.0"
+KUBERNETES_RELEASE = f"{KUBERNETES_MAJOR}.{KUBERNETES_MINOR}"
+KUBERNETES_VERSION = f"v{KUBERNETES_RELEASE}.0"
 
 IssuerDocuments = tuple[dict[str, Any], dict[str, Any]]
 """The OpenID configuration and the key set."""

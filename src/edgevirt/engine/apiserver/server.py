@@ -34,7 +34,12 @@ from edgevirt.engine.apiserver.expiry import expire_events
 from edgevirt.engine.apiserver.health import Health
 from edgevirt.engine.apiserver.kubelet import Kubelets
 from edgevirt.engine.apiserver.metrics import Metrics, counter, gauge, gauges
-from edgevirt.engine.apiserver.nonresource import KUBERNETES_VERSION, IssuerDocuments, NonResource
+from edgevirt.engine.apiserver.nonresource import (
+    KUBERNETES_RELEASE,
+    KUBERNETES_VERSION,
+    IssuerDocuments,
+    NonResource,
+)
 from edgevirt.engine.apiserver.observer import Observer, request_factory
 from edgevirt.engine.apiserver.openapi import OpenApi
 from edgevirt.engine.apiserver.options import WriteOptions
@@ -201,7 +206,7 @@ class ApiServer:
         registry = self.cluster.registry
         return NonResource(
             Discovery(registry, self._external),
-            OpenApi(registry, KUBERNETES_VERSION),
+            OpenApi(registry, KUBERNETES_RELEASE),
             f"{self._settings.address}:{self._settings.port}",
             _build(),
             Health(

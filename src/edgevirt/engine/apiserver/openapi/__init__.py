@@ -37,7 +37,7 @@ class OpenApi:
     """Answers `/openapi/v2` and `/openapi/v3`. Used on the event loop only."""
 
     def __init__(self, registry: Registry, version: str) -> None:
-        """`version` is the Kubernetes version the documents name, such as v1.36.0."""
+        """`version` is the Kubernetes version the documents name, such as 1.36."""
         self._registry = registry
         self._version = version
         self._generation = -1

@@ -51,6 +51,15 @@ _LIST = (
     ("watch", "boolean", "Stream changes instead of answering once."),
 )
 
+_PRETTY = ("pretty", "string", "Whether the answer is indented.")
+_DELETE_OPTIONS = f"{META_V1}.DeleteOptions"
+_FURTHER_ANSWERS = {
+    "post": (("201", "Created"), ("202", "Accepted")),
+    "put": (("201", "Created"),),
+    "patch": (("201", "Created"),),
+    "delete": (("202", "Accepted"),),
+}
+
 Parameter = tuple[str, str, str]
 
 
@@ -182,6 +191,8 @@ class _PathWriter:
             content = self._request_content(body, patch)
             if content:
                 operation["requestBody"] = {"content": content, "required": True}
+            elif action in ("delete", "deletecollection") and not plain:
+                operation["requestBody"] = {"content": {"*/*": {"schema": reference(_DELETE_OPTIONS, 3)}}}
             return operation
         operation["consumes"] = list(self._patch_types()) if patch else ["*/*"]
         operation["produces"] = [JSON, "application/yaml"]
@@ -190,6 +201,8 @@ class _PathWriter:
             name = f"{META_V1}.Patch" if patch else resource.schema.definition_name
             schema = reference(name, 2)
             queries.insert(0, {"name": "body", "in": "body", "required": True, "schema": schema})
+        elif action in ("delete", "deletecollection") and not plain:
+            queries.insert(0, {"name": "body", "in": "body", "schema": reference(_DELETE_OPTIONS, 2)})
         if queries:
             operation["parameters"] = queries
         return operation
@@ -213,14 +226,16 @@ class _PathWriter:
             name = f"{resource.schema.definition_name.rpartition('.')[0]}.{resource.list_kind}"
         else:
             name = resource.schema.definition_name
-        success: Json = {"description": "OK"}
+        answer: Json = {}
         if not plain:
             schema = reference(name, self._dialect)
+            answer = {"schema": schema}
             if self._dialect == 3:
-                success["content"] = {JSON: {"schema": schema}}
-            else:
-                success["schema"] = schema
-        return {"200": success, "401": {"description": "Unauthorized"}}
+                answer = {"content": {media: {"schema": schema} for media in (JSON, "application/yaml")}}
+        found: Json = {"200": {"description": "OK", **answer}}
+        for code, text in _FURTHER_ANSWERS.get(action, ()):
+            found[code] = {"description": text, **answer}
+        return {**found, "401": {"description": "Unauthorized"}}
 
     def _query(self, parameter: Parameter) -> Json:
         name, kind, text = parameter
@@ -238,7 +253,8 @@ class _PathWriter:
         kind: Json = {"schema": {"type": "string", "uniqueItems": True}}
         if self._dialect == 2:
             kind = {"type": "string", "uniqueItems": True}
-        return [
+        listed: list[Json] = [
             {"name": name, "in": "path", "required": True, "description": text, **kind}
             for name, text in parameters
         ]
+        return [*listed, self._query(_PRETTY)]
