@@ -46,12 +46,16 @@ class Network:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PodNetwork:
-    """Which pod a plugin is called for. `netns` is the path of its network namespace."""
+    """Which pod a plugin is called for. `netns` is the path of its network namespace.
+
+    `ports` are for plugins that say they can map ports of the machine.
+    """
 
     container_id: str
     netns: str
     namespace: str
     name: str
+    ports: tuple[dict[str, Any], ...] = ()
 
 
 def bridge_list(settings: CniSettings, leases: Path) -> dict[str, Any]:
@@ -177,6 +181,8 @@ class Cni:
         config = {"cniVersion": network.version, "name": network.name, **plugin}
         if previous is not None:
             config["prevResult"] = previous
+        if pod.ports and (plugin.get("capabilities") or {}).get("portMappings"):
+            config["runtimeConfig"] = {"portMappings": list(pod.ports)}
         kind = str(plugin.get("type", ""))
         environment = {
             "CNI_COMMAND": command,

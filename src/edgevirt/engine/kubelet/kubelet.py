@@ -19,6 +19,7 @@ from edgevirt.api.core import Pod
 from edgevirt.engine.kubelet import cgroups, cni, hostlayer, logs, mounts, node, sandbox, state
 from edgevirt.engine.kubelet.devices import DeviceRegistry
 from edgevirt.engine.kubelet.fields import NodeFacts
+from edgevirt.engine.kubelet.host_ports import HostPorts
 from edgevirt.engine.kubelet.pod import PodWorker
 from edgevirt.engine.kubelet.resource_metrics import Measured
 from edgevirt.engine.kubelet.runtime import Runtime
@@ -173,6 +174,7 @@ async def services(
             images=images,
             runtime=runtime,
             cni=network,
+            host_ports=HostPorts(settings.cni),
             hierarchies=hierarchies,
             events=events,
             devices=devices,

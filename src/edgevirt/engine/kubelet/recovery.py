@@ -7,11 +7,13 @@ without a record is new, or ran before and has lost it; then its containers coun
 
 from __future__ import annotations
 
-from edgevirt.engine.kubelet import attendance, plan, refusal, sandbox
+from edgevirt.engine.kubelet import attendance, host_ports, plan, refusal, sandbox
 from edgevirt.engine.kubelet import container as containers
 from edgevirt.engine.kubelet.processes import boot_id
 from edgevirt.engine.kubelet.resident import Resident
 from edgevirt.engine.kubelet.state import ContainerRecord, ExitRecord
+
+_NO_PORTS = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
 
 
 def begin(resident: Resident) -> None:
@@ -25,6 +27,8 @@ def begin(resident: Resident) -> None:
 def _take_over(resident: Resident) -> None:
     services, pod_record = resident.services, resident.record
     pod_record.pod = resident.pod
+    ports = host_ports.ports_of(resident.pod)
+    services.host_ports.adopt(resident.uid, ports, () if _on_host(resident) else pod_record.addresses)
     same_boot = pod_record.boot_id == boot_id()
     alive = same_boot and sandbox.complete(services, resident.pod) and bool(pod_record.addresses)
     for name, record in pod_record.containers.items():
@@ -73,6 +77,8 @@ def _admit(resident: Resident) -> None:
         resident.fail("UnexpectedAdmissionError", "; ".join(reasons))
     elif reasons:
         resident.fail(refusal.REASON, "; ".join(reasons))
+    elif not resident.services.host_ports.claim(resident.uid, host_ports.ports_of(pod)):
+        resident.fail("NodePorts", _NO_PORTS, told=f"Pod was rejected: {_NO_PORTS}")
     for told in pod.status.container_statuses if pod.status else ():
         if told.container_id:
             record = resident.record.container(told.name)
@@ -85,3 +91,7 @@ def _admit(resident: Resident) -> None:
                 finished_at=resident.now(),
             )
             resident.live(told.name).waiting = ("", "")
+
+
+def _on_host(resident: Resident) -> bool:
+    return bool(resident.pod.spec and resident.pod.spec.host_network)

@@ -37,25 +37,21 @@ def _pod(pod: Pod) -> Iterator[str]:
         yield from _seccomp("spec.securityContext", general.seccomp_profile)
         yield from _mac("spec.securityContext", general.app_armor_profile, general.se_linux_options)
     for index, container in enumerate(spec.init_containers):
-        yield from _container(f"spec.initContainers[{index}]", container, pod)
+        yield from _container(f"spec.initContainers[{index}]", container)
         if container.restart_policy not in ("", "Always"):
             yield f"spec.initContainers[{index}].restartPolicy: {container.restart_policy!r} is not Always"
     for index, container in enumerate(spec.containers):
-        yield from _container(f"spec.containers[{index}]", container, pod)
+        yield from _container(f"spec.containers[{index}]", container)
     for index, volume in enumerate(spec.volumes):
         yield from _volume(f"spec.volumes[{index}]", volume)
 
 
-def _container(path: str, container: Container, pod: Pod) -> Iterator[str]:
+def _container(path: str, container: Container) -> Iterator[str]:
     flags = {
         "restartPolicyRules": bool(container.restart_policy_rules),
         "resources.claims": bool(container.resources and container.resources.claims),
     }
     yield from (f"{path}.{name}: not supported by this node" for name, used in flags.items() if used)
-    host_network = pod.spec is not None and pod.spec.host_network
-    for index, port in enumerate(container.ports):
-        if port.host_port and not host_network:
-            yield f"{path}.ports[{index}].hostPort: not supported by this node; use hostNetwork or a Service"
     for name, probe in (
         ("livenessProbe", container.liveness_probe),
         ("readinessProbe", container.readiness_probe),

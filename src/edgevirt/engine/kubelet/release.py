@@ -53,6 +53,7 @@ def _runs_again(resident: Resident) -> bool:
 
 async def forget(resident: Resident) -> None:
     """Remove the pod's directory, then confirm the deletion to the API, however long that takes."""
+    resident.services.host_ports.unclaim(resident.uid)
     await resident.services.blocking(shutil.rmtree, resident.directory, True)
     metadata, backoff = resident.pod.metadata, Backoff(_CONFIRM)
     while not resident.vanished:

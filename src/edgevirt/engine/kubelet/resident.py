@@ -162,14 +162,14 @@ class Resident:
         self.urgent.set()
         self.changed.set()
 
-    def fail(self, reason: str, message: str, *, normal: bool = False) -> None:
+    def fail(self, reason: str, message: str, *, told: str = "", normal: bool = False) -> None:
         """The pod has to end for a reason that is not its containers'. The first reason counts.
 
-        `normal`: as its owner wanted.
+        `told`: the status' message, if it is not the event's; `normal`: as the pod's owner wanted.
         """
         if self.record.failure:
             return
-        self.record.failure, self.record.failure_message = reason, message
+        self.record.failure, self.record.failure_message = reason, told or message
         tell = self.normal if normal else self.warning
         tell(reason, message)
         self.save()

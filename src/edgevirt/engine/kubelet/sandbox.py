@@ -15,6 +15,7 @@ from edgevirt.api.core import Pod
 from edgevirt.engine.kubelet import hosts, mounts, namespaces, process_sharing, resources
 from edgevirt.engine.kubelet.cgroups import PodCgroup
 from edgevirt.engine.kubelet.cni import CniError, PodNetwork
+from edgevirt.engine.kubelet.host_ports import HostPortError, plugin_mappings, ports_of
 from edgevirt.engine.kubelet.processes import Process
 from edgevirt.engine.kubelet.services import Services
 
@@ -44,7 +45,8 @@ def kinds(pod: Pod) -> frozenset[str]:
 def network(services: Services, pod: Pod) -> PodNetwork:
     uid = pod.metadata.uid
     netns = services.sandbox_dir(uid) / "net"
-    return PodNetwork(uid, str(netns), pod.metadata.namespace, pod.metadata.name)
+    meta = pod.metadata
+    return PodNetwork(uid, str(netns), meta.namespace, meta.name, tuple(plugin_mappings(pod)))
 
 
 def complete(services: Services, pod: Pod) -> bool:
@@ -88,7 +90,15 @@ def _make(services: Services, pod: Pod) -> tuple[str, ...]:
             mounts.tmpfs(shm, size=_SHM_BYTES, mode=0o1777, flags=mounts.MS_NOSUID | mounts.MS_NODEV)
     if spec.host_network:
         return (services.node.address,)
-    return services.cni.add(network(services, pod))
+    addresses = services.cni.add(network(services, pod))
+    if not services.host_ports.claim(uid, ports_of(pod)):
+        raise SandboxError("another pod has taken a port of the machine that this one asks for")
+    if addresses:
+        try:
+            services.host_ports.open(uid, addresses[0])
+        except HostPortError as error:
+            raise SandboxError(str(error)) from error
+    return addresses
 
 
 async def release(services: Services, pod: Pod, shims: Iterable[Process] = ()) -> None:
@@ -127,6 +137,10 @@ def _release(services: Services, pod: Pod) -> None:
     mounts.unmount_below(directory.resolve())
     spec = pod.spec
     namespaces.remove_hollow(services.sandbox_dir(uid))
+    try:
+        services.host_ports.release(uid)
+    except HostPortError as error:
+        raise CniError(str(error)) from error
     if not (spec and spec.host_network):
         services.cni.delete(network(services, pod))
     namespaces.delete(services.sandbox_dir(uid))

@@ -18,6 +18,7 @@ from edgevirt.engine.kubelet.cgroups import Hierarchies, PodCgroup
 from edgevirt.engine.kubelet.cni import Cni
 from edgevirt.engine.kubelet.devices import DeviceRegistry
 from edgevirt.engine.kubelet.fields import NodeFacts
+from edgevirt.engine.kubelet.host_ports import HostPorts
 from edgevirt.engine.kubelet.logs import LogKeeper
 from edgevirt.engine.kubelet.references import ObjectSource
 from edgevirt.engine.kubelet.runtime import Runtime
@@ -72,6 +73,7 @@ class Services:
     images: ImageStore
     runtime: Runtime
     cni: Cni
+    host_ports: HostPorts
     hierarchies: Hierarchies
     events: Events
     devices: DeviceRegistry

@@ -24,7 +24,6 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> Pod:
     [
         (pod(hostUsers=False), "spec.hostUsers"),
         (pod(runtimeClassName="kata"), "spec.runtimeClassName"),
-        (pod({"ports": [{"containerPort": 1, "hostPort": 1}]}), "spec.containers[0].ports[0].hostPort"),
         (pod({"livenessProbe": {"grpc": {"port": 1}}}), "spec.containers[0].livenessProbe.grpc"),
         (pod({"readinessProbe": {}}), "spec.containers[0].readinessProbe"),
         (

@@ -14,11 +14,13 @@ import pytest
 from edgevirt.api.core import Pod
 from edgevirt.engine.kubelet import sandbox
 from edgevirt.engine.kubelet.cni import CniError
+from edgevirt.engine.kubelet.host_ports import HostPorts
 from edgevirt.engine.kubelet.pod import PodWorker
 from edgevirt.engine.kubelet.preparation import prepare
 from edgevirt.engine.kubelet.processes import boot_id
 from edgevirt.engine.kubelet.resident import Resident
 from edgevirt.engine.kubelet.services import Services
+from edgevirt.engine.kubelet.settings import CniSettings
 from edgevirt.engine.kubelet.state import PodRecord
 from edgevirt.kube.clock import FakeClock
 
@@ -52,6 +54,7 @@ class Machine:
                 api=self.api,
                 events=quiet,
                 node=SimpleNamespace(address="192.0.2.1"),
+                host_ports=HostPorts(CniSettings()),
                 runtime=SimpleNamespace(name="crun"),
                 pod_dir=lambda uid: directory / "pods" / uid,
                 sandbox_dir=lambda uid: directory / "sandboxes" / uid,
