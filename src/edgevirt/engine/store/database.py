@@ -34,6 +34,7 @@ from edgevirt.engine.store.errors import (
     StoreLocked,
     StoreUnreadable,
 )
+from edgevirt.engine.store.log_file import transactions_cut_off
 
 APPLICATION_ID = 0x45565354
 FORMAT = 1
@@ -90,6 +91,7 @@ class Database:
             raise
 
     def _open(self) -> sqlite3.Connection:
+        self._check_log_file()
         try:
             _create_file(self.path)
             connection = _connect(self.path)
@@ -107,6 +109,19 @@ class Database:
             connection.close()
             raise
         return connection
+
+    def _check_log_file(self) -> None:
+        log = self.path.with_name(self.path.name + "-wal")
+        try:
+            cut_off = transactions_cut_off(log)
+        except OSError as error:
+            raise StoreUnreadable(self.path, str(error)) from error
+        if cut_off:
+            raise StoreCorrupt(
+                self.path,
+                f"{cut_off} transactions in {log.name} lie behind a part of it that cannot be read",
+                f"move {log} away to go on without them",
+            )
 
     def _measure_log(self) -> tuple[int, int]:
         rows, size = self._connection.execute("SELECT count(*), total(length(data)) FROM log").fetchone()

@@ -49,10 +49,10 @@ class StoreClosed(StoreError):
 class StoreCorrupt(StoreError):
     """The file fails its integrity check and is not opened."""
 
-    def __init__(self, path: Path, detail: str) -> None:
+    def __init__(self, path: Path, detail: str, way_out: str = "move it away to start empty") -> None:
         super().__init__(
             f"the store {path} is damaged ({detail}); it was not changed. Restore it from a backup, "
-            "or move it away to start empty"
+            f"or {way_out}"
         )
 
 
