@@ -34,7 +34,7 @@ class Type:
 
 _SHOWN = {"error": "!error!", "optional": "optional_type"}
 
-DYN = Type("dyn")
+DYN = Type("dyn", max_size=1)
 ERROR = Type("error")
 NULL = Type("null")
 BOOL = Type("bool", max_size=1, min_bytes=4)
@@ -64,7 +64,7 @@ def type_of(described: Type) -> Type:
 
 
 def object_type(name: str, fields: Mapping[str, Type], min_bytes: int = 2) -> Type:
-    return Type("object", name=name, fields=fields, min_bytes=min_bytes)
+    return Type("object", name=name, fields=fields, max_size=1, min_bytes=min_bytes)
 
 
 def opaque(name: str) -> Type:

@@ -6,15 +6,25 @@ import asyncio
 from typing import Any
 
 import pytest
-from object_reader_fake import CONFIG_MAPS, NAMESPACES, PODS, FakeReader, config_map, namespace, write
+from object_reader_fake import (
+    CONFIG_MAPS,
+    NAMESPACES,
+    PODS,
+    FakeReader,
+    config_map,
+    namespace,
+    served,
+    write,
+)
 
 from edgevirt.engine.apiserver.admission.matching import Target
 from edgevirt.engine.apiserver.admission.policies import AUDIT_FAILURE, GROUP, Policies
+from edgevirt.engine.apiserver.admission.policy_access import PolicyAccess
 from edgevirt.engine.apiserver.admission.policy_rules import binding_faults, policy_faults
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.extension import AllowAll
 from edgevirt.engine.apiserver.registry import ServedResource
-from edgevirt.engine.apiserver.request import AdmissionAttributes, UserInfo
+from edgevirt.engine.apiserver.request import AdmissionAttributes, Attributes, Decision, UserInfo
 
 pytestmark = pytest.mark.unit
 
@@ -292,3 +302,64 @@ def test_a_policy_that_can_work_is_accepted() -> None:
 def test_a_binding_that_cannot_work_is_refused(change: Json, fault: str) -> None:
     document = {"policyName": "p", "validationActions": ["Deny"], **change}
     assert any(fault in f"{cause.field}: {cause.message}" for cause in binding_faults(document))
+
+
+class TestAccessToParameters:
+    """Nobody reads with a policy what he may not read himself."""
+
+    SECRETS = served("", "v1", "secrets", "Secret")
+    POLICIES = served(
+        GROUP, "v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", namespaced=False
+    )
+    BINDINGS = served(
+        GROUP, "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False
+    )
+    PARAMS: Json = {"apiVersion": "v1", "kind": "Secret"}  # noqa: RUF012
+
+    def refused(self, attributes: AdmissionAttributes, allowed: set[tuple[str, str, str]]) -> str:
+        class Some:
+            def authorize(self, asked: Attributes) -> Decision:
+                return Decision((asked.verb, asked.namespace, asked.name) in allowed)
+
+        reader = FakeReader()
+        stored = {"metadata": {"name": "p"}, "spec": spec("true", paramKind=self.PARAMS)}
+        reader.put(GROUP, "validatingadmissionpolicies", stored)
+        plugin = PolicyAccess(reader, Some(), lambda api_version, kind: self.SECRETS)
+        assert plugin.concerns(GROUP, attributes.resource.plural, "", attributes.operation)
+        try:
+            plugin.admit(attributes)
+        except StatusError as error:
+            return error.message
+        return ""
+
+    def test_a_policy_needs_the_right_to_read_every_parameter(self) -> None:
+        document = {"metadata": {"name": "p"}, "spec": spec("true", paramKind=self.PARAMS)}
+        attributes = write(self.POLICIES, document, user=UserInfo("eve"))
+        assert self.refused(attributes, {("get", "", "")}) == ""
+        assert (
+            'user eve must have "get" permission on all objects of the referenced paramKind '
+            "(kind=Secret, apiVersion=v1)" in self.refused(attributes, set())
+        )
+        plain = write(self.POLICIES, {"metadata": {"name": "p"}, "spec": spec("true")})
+        assert self.refused(plain, set()) == ""
+
+    @pytest.mark.parametrize(
+        ("reference", "right"),
+        [
+            ({"name": "a", "namespace": "n"}, ("get", "n", "a")),
+            ({"name": "a"}, ("get", "", "a")),
+            ({"selector": {}}, ("list", "", "")),
+        ],
+    )
+    def test_a_binding_needs_the_right_to_read_its_own(
+        self, reference: Json, right: tuple[str, str, str]
+    ) -> None:
+        bound = {"policyName": "p", "paramRef": reference}
+        attributes = write(self.BINDINGS, {"metadata": {"name": "b"}, "spec": bound}, user=UserInfo("eve"))
+        assert self.refused(attributes, {right}) == ""
+        assert "on the object referenced by paramRef" in self.refused(attributes, set())
+
+    def test_what_is_only_labelled_anew_is_not_asked_about(self) -> None:
+        document = {"metadata": {"name": "p"}, "spec": spec("true", paramKind=self.PARAMS)}
+        labelled = {**document, "metadata": {"name": "p", "labels": {"a": "b"}}}
+        assert self.refused(write(self.POLICIES, labelled, document, user=UserInfo("eve")), set()) == ""

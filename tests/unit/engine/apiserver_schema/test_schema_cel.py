@@ -276,3 +276,91 @@ def test_sets_and_keyed_lists_compare_without_order() -> None:
     declared["x-kubernetes-list-type"] = "set"
     assert check(declared, ["b", "a"], ["a", "b"]) == []
     assert len(check(declared, ["b"], ["a", "b"])) == 1
+
+
+def route(**fields: Json) -> Json:
+    return {"type": "object", "properties": fields}
+
+
+TEXT = {"type": "string", "maxLength": 253}
+SHORT = {"type": "string", "maxLength": 63}
+PARENT = route(group=TEXT, kind=SHORT, name=TEXT, namespace=SHORT, sectionName=TEXT)
+PARENTS_RULE = """self.all(p1, self.all(p2, p1.group == p2.group && p1.kind == p2.kind && p1.name == p2.name
+&& (((!has(p1.__namespace__) || p1.__namespace__ == '') && (!has(p2.__namespace__) || p2.__namespace__ == ''))
+|| (has(p1.__namespace__) && has(p2.__namespace__) && p1.__namespace__ == p2.__namespace__)) ?
+((!has(p1.sectionName) || p1.sectionName == '') == (!has(p2.sectionName) || p2.sectionName == '')) : true))"""
+PATH_RULE = (
+    "(self.type in ['Exact', 'PathPrefix']) ? self.value.matches("
+    'r"""^(?:[-A-Za-z0-9/._~!$&\'()*+,;=:@]|[%][0-9a-fA-F]{2})+$""") : true'
+)
+LISTENERS_RULE = (
+    "self.all(l1, self.exists_one(l2, l1.port == l2.port && l1.protocol == l2.protocol && "
+    "(has(l1.hostname) && has(l2.hostname) ? l1.hostname == l2.hostname : "
+    "!has(l1.hostname) && !has(l2.hostname))))"
+)
+TOTAL_RULE = " + ".join(f"(self.size() > {n} ? self[{n}].matches.size() : 0)" for n in range(16)) + " <= 128"
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        rules(
+            {"rule": PARENTS_RULE, "message": "sectionName must be specified"},
+            type="array",
+            maxItems=32,
+            items=PARENT,
+        ),
+        {
+            "type": "array",
+            "maxItems": 16,
+            "items": route(
+                matches={
+                    "type": "array",
+                    "maxItems": 64,
+                    "items": route(
+                        path=rules(
+                            PATH_RULE,
+                            "self.type in ['Exact', 'PathPrefix'] ? self.value.startsWith('/') : true",
+                            **route(type=TEXT, value={"type": "string", "maxLength": 1024}),
+                        )
+                    ),
+                }
+            ),
+        },
+        rules(
+            LISTENERS_RULE,
+            "self.all(l, l.protocol in ['HTTP', 'TCP', 'UDP'] ? !has(l.tls) : true)",
+            type="array",
+            maxItems=64,
+            items=route(
+                hostname=TEXT,
+                port={"type": "integer"},
+                protocol={"type": "string", "maxLength": 255},
+                tls=route(mode=TEXT),
+            ),
+        ),
+        rules(
+            TOTAL_RULE,
+            type="array",
+            maxItems=16,
+            items=route(matches={"type": "array", "maxItems": 64, "items": route(a=TEXT)}),
+        ),
+        rules("self == oldSelf", "oldSelf.name == self.name || true", **route(name={"type": "string"})),
+        rules("self.port == oldSelf.port", **route(port={"x-kubernetes-int-or-string": True})),
+        rules(
+            "size(self) < 5 && self.all(k, k != 'x')",
+            type="object",
+            additionalProperties={"type": "string"},
+            maxProperties=64,
+        ),
+    ],
+)
+def test_rules_of_definitions_in_wide_use_are_accepted(declared: Json) -> None:
+    """Shapes and limits of the Gateway API and of KubeVirt, which real servers accept."""
+    assert refusals(declared) == []
+
+
+def test_a_value_without_limit_read_once_is_accepted_and_in_a_loop_refused() -> None:
+    assert refusals(rules("self == oldSelf && self.startsWith('a')", type="string")) == []
+    (found, *_) = refusals(rules("self.all(x, x.contains('abc'))", type="array", items={"type": "string"}))
+    assert "estimated rule cost exceeds budget" in found

@@ -20,6 +20,7 @@ from edgevirt.engine.apiserver.admission.pod_defaults import (
     Priority,
 )
 from edgevirt.engine.apiserver.admission.policies import Policies
+from edgevirt.engine.apiserver.admission.policy_access import PolicyAccess
 from edgevirt.engine.apiserver.admission.resource_quota import ResourceQuotas, StatusWriter
 from edgevirt.engine.apiserver.admission.service_accounts import ServiceAccounts
 from edgevirt.engine.apiserver.admission.webhooks import Webhooks
@@ -73,7 +74,12 @@ def build(
     )
     return Chain(
         mutating,
-        (LimitBounds(ranges), ClaimResize(reader), RoleEscalation(access)),
+        (
+            LimitBounds(ranges),
+            ClaimResize(reader),
+            RoleEscalation(access),
+            PolicyAccess(reader, authorizer or access, kinds),
+        ),
         policies,
         webhooks,
         quotas,
