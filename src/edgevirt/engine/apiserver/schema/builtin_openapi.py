@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgevirt.engine.apiserver.schema import Json
+from edgevirt.engine.apiserver.schema import Json, descriptions
 from edgevirt.engine.apiserver.schema import builtin_facts as facts
 from edgevirt.engine.apiserver.schema.builtin_types import META_V1, StructType, ValueType
 
@@ -78,7 +78,7 @@ def described_reference(name: str, dialect: int, text: str) -> Json:
 def _definition(struct: StructType, dialect: int, pending: list[StructType], found: dict[str, Json]) -> Json:
     properties: Json = {}
     for name, value_type in struct.fields.items():
-        text = facts.FIELD_TEXTS.get(name, "")
+        text = descriptions.of_field(struct.name, name) or facts.FIELD_TEXTS.get(name, "")
         open_name = _OPEN_PLACES.get((struct.name, name))
         if open_name is not None:
             found.setdefault(open_name, {"type": "object"})
@@ -88,6 +88,9 @@ def _definition(struct: StructType, dialect: int, pending: list[StructType], fou
         schema.update(_merge_marks((struct.name, name), value_type))
         properties[name] = schema
     document: Json = {"type": "object", "properties": properties}
+    text = descriptions.of_type(struct.name)
+    if text:
+        document["description"] = text
     needed = facts.DOCUMENTED_REQUIRED.get(struct.name) or facts.REQUIRED_FIELDS.get(struct.name)
     if needed:
         document["required"] = sorted(name for name in needed if name in properties)
@@ -121,11 +124,12 @@ def _schema(
 def _named_definition(shape: str, dialect: int) -> Json:
     match shape:
         case "time":
-            return {"type": "string", "format": "date-time"}
+            return {"description": descriptions.of_type("Time"), "type": "string", "format": "date-time"}
         case "microtime":
-            return {"type": "string", "format": "date-time"}
+            return {"description": descriptions.of_type("MicroTime"), "type": "string", "format": "date-time"}
         case "quantity":
-            return {"type": "string"} if dialect == 2 else _one_of("string", "number")
+            text = {"description": descriptions.of_type("Quantity")}
+            return {**text, "type": "string"} if dialect == 2 else {**text, **_one_of("string", "number")}
         case "any":
             return {"description": "Any JSON value."}
         case "schema":
