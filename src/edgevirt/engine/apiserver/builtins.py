@@ -85,7 +85,17 @@ _ALL = frozenset(
 )
 _ALL_GROUPS = frozenset({"", "apps", "batch"})
 _POD_SUBRESOURCES = frozenset(
-    {"status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction"}
+    {
+        "status",
+        "log",
+        "exec",
+        "attach",
+        "portforward",
+        "proxy",
+        "binding",
+        "eviction",
+        "ephemeralcontainers",
+    }
 )
 _STATUS = frozenset({"status"})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgevirt.engine.apiserver import ephemeral_containers
 from edgevirt.engine.apiserver.errors import Cause, invalid
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import shown
@@ -11,12 +12,14 @@ from edgevirt.engine.apiserver.strategies import Plain, forbidden_cause
 
 Json = dict[str, Any]
 
+BINDING = "binding"
 _POD_MUTABLE = (
     "activeDeadlineSeconds",
     "terminationGracePeriodSeconds",
     "tolerations",
     "nodeName",
     "schedulingGates",
+    ephemeral_containers.FIELD,
 )
 _POD_IMMUTABLE_TEXT = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -45,10 +48,12 @@ class Pods(Plain):
             obj["status"]["conditions"] = [{**_GATED, "lastTransitionTime": context.now}]
 
     def prepare_for_update(self, obj: Json, old: Json, context: WriteContext) -> None:
-        node = (obj.get("spec") or {}).get("nodeName")
-        if context.subresource != "binding" and node != (old.get("spec") or {}).get("nodeName"):
-            name = obj["metadata"]["name"]
-            raise invalid("Pod", "", name, [forbidden_cause("spec", _POD_IMMUTABLE_TEXT)])
+        spec, before = obj.get("spec") or {}, old.get("spec") or {}
+        fixed = {"nodeName": BINDING, ephemeral_containers.FIELD: ephemeral_containers.SUBRESOURCE}
+        for field, subresource in fixed.items():
+            if context.subresource != subresource and spec.get(field) != before.get(field):
+                name = obj["metadata"]["name"]
+                raise invalid("Pod", "", name, [forbidden_cause("spec", _POD_IMMUTABLE_TEXT)])
         if context.subresource == "status":
             status = obj.setdefault("status", {})
             previous = (old.get("status") or {}).get("qosClass")
@@ -67,8 +72,12 @@ class Pods(Plain):
             if not spec.get("containers"):
                 causes.append(Cause("FieldValueRequired", "Required value", "spec.containers"))
             causes.extend(container_faults(spec))
+            if spec.get(ephemeral_containers.FIELD):
+                at = f"spec.{ephemeral_containers.FIELD}"
+                causes.append(forbidden_cause(at, "cannot be set on create"))
             return causes
         before = old.get("spec") or {}
+        causes.extend(ephemeral_containers.faults(spec, before))
         if spec is not before and _frozen(spec) != _frozen(before):
             causes.append(forbidden_cause("spec", _POD_IMMUTABLE_TEXT))
         return causes

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from edgevirt.engine.apiserver import strategic
+from edgevirt.engine.apiserver import ephemeral_containers, strategic
 from edgevirt.engine.apiserver.auth.impersonation import impersonate
 from edgevirt.engine.apiserver.auth.refusal import refusal
 from edgevirt.engine.apiserver.body import (
@@ -77,6 +77,8 @@ _log = logging.getLogger("edgevirt.engine.apiserver")
 
 Json = dict[str, Any]
 
+_HALVES = frozenset({"status", ephemeral_containers.SUBRESOURCE})
+"""Subresources that are a part of the object, read and written as the object itself."""
 _POST_ONLY = frozenset({"binding", "eviction", "token"})
 
 
@@ -389,8 +391,8 @@ class Rest:
         resource, name = request.resource, request.subresource
         if resource.namespaced and not request.namespace:
             raise no_such_path()
-        if name == "status":
-            return await self._serve_status(raw, request)
+        if name in _HALVES:
+            return await self._serve_half(raw, request)
         if name == "log":
             if raw.method != "GET":
                 raise method_not_allowed()
@@ -419,7 +421,7 @@ class Rest:
         options = delete_options(raw.query, eviction.get("deleteOptions") or {})
         return await self._subresources.evict(request, eviction, options)
 
-    async def _serve_status(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
+    async def _serve_half(self, raw: web.BaseRequest, request: Request) -> web.StreamResponse:
         accepted = negotiate(raw.headers.get("Accept", ""))
         resource = request.resource
         if raw.method == "GET":

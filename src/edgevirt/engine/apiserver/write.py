@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from edgevirt.engine.apiserver import managedfields
+from edgevirt.engine.apiserver import ephemeral_containers, managedfields
 from edgevirt.engine.apiserver.cluster import Cluster, api_errors
 from edgevirt.engine.apiserver.durability import is_durable, is_heartbeat
 from edgevirt.engine.apiserver.errors import (
@@ -491,6 +491,8 @@ def keep_other_half(request: Request, old: Json, new: Json) -> None:
             new["metadata"] = dict(old["metadata"])
             if sent is not None:
                 new["metadata"]["managedFields"] = sent
+    elif request.subresource == ephemeral_containers.SUBRESOURCE:
+        ephemeral_containers.only_theirs(old, new)
     elif "status" in resource.subresources and request.subresource != BINDING:
         if "status" in old:
             new["status"] = old["status"]

@@ -47,6 +47,8 @@ class Launch:
     references: References
     volumes: Mapping[str, Prepared]
     addresses: tuple[str, ...]
+    processes: str = ""
+    """The pid namespace to join: a file; "" for one of its own."""
 
 
 def attempt_of(services: Services, pod: Pod, name: str, number: int) -> Attempt:
@@ -135,7 +137,7 @@ def _prepare(
             user=user,
             memory_limit=None if limit is None else group.runtime_limit(limit),
             cgroup=group.container_path(attempt.child),
-            namespaces={_NAMESPACE_TYPES[kind]: str(directory / kind) for kind in sorted(kinds(launch.pod))},
+            namespaces=_namespaces(launch, directory),
             mounts=_deduplicated(planned),
             devices=_devices(services, launch),
             node=services.machine,
@@ -145,6 +147,12 @@ def _prepare(
         )
     )
     (attempt.directory / "config.json").write_text(json.dumps(config))
+
+
+def _namespaces(launch: Launch, directory: Path) -> dict[str, str]:
+    """OCI type of each namespace to join -> its file."""
+    found = {_NAMESPACE_TYPES[kind]: str(directory / kind) for kind in sorted(kinds(launch.pod))}
+    return found | ({"pid": launch.processes} if launch.processes else {})
 
 
 def _make_directory(attempt: Attempt) -> None:
@@ -273,6 +281,20 @@ def _read(path: str) -> str:
         return Path(path).read_text(errors="replace")
     except OSError:
         return ""
+
+
+def ephemeral(pod: Pod) -> tuple[Container, ...]:
+    """The containers that were added to the pod to look into it, as ordinary ones."""
+    added = pod.spec.ephemeral_containers if pod.spec else ()
+    return tuple(
+        Container(**{name: getattr(one, name) for name in Container.__struct_fields__}) for one in added
+    )
+
+
+def target_of(pod: Pod, name: str) -> str:
+    """The container whose processes ephemeral container `name` wants to see; "" for none."""
+    added = pod.spec.ephemeral_containers if pod.spec else ()
+    return next((one.target_container_name for one in added if one.name == name), "")
 
 
 def names_in_order(pod: Pod) -> tuple[Container, ...]:

@@ -100,7 +100,12 @@ def plan(pod: Pod, observed: Observed, now: float) -> tuple[Action, ...]:
         return _end(pod, observed, now)
     if not observed.prepared:
         return (Prepare(),) if observed.retry_at <= now else (WaitUntil(observed.retry_at),)
-    actions: list[Action] = []
+    actions: list[Action] = [
+        step
+        for name in ephemeral_names(pod)
+        if (seen := observed.containers.get(name, Seen())).state is State.NEW
+        for step in ((Start(name),) if seen.retry_at <= now else (WaitUntil(seen.retry_at),))
+    ]
     begun = any(observed.of(container).state is not State.NEW for container in pod.spec.containers)
     for container in pod.spec.init_containers:
         seen = observed.of(container)
@@ -161,11 +166,17 @@ def is_sidecar(container: Container) -> bool:
     return container.restart_policy == "Always"
 
 
+def ephemeral_names(pod: Pod) -> tuple[str, ...]:
+    """Containers added to look into the pod: started once, at any time, and of no weight for its outcome."""
+    return tuple(one.name for one in pod.spec.ephemeral_containers) if pod.spec else ()
+
+
 def _end(pod: Pod, observed: Observed, now: float) -> tuple[Action, ...]:
     assert pod.spec
     sidecars = [c for c in pod.spec.init_containers if is_sidecar(c)]
     mains = [*pod.spec.containers, *(c for c in pod.spec.init_containers if not is_sidecar(c))]
-    running = [c.name for c in mains if observed.of(c).state is State.RUNNING]
+    names = [*(c.name for c in mains), *ephemeral_names(pod)]
+    running = [name for name in names if observed.containers.get(name, Seen()).state is State.RUNNING]
     stops = [Stop(name) for name in running]
     for sidecar in reversed(sidecars):  # one after the other, the first started at the very end
         if observed.of(sidecar).state is State.RUNNING:

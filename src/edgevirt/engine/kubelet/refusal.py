@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from edgevirt.api.core import Container, Pod, Probe, SeccompProfile, SecurityContext, Volume
 from edgevirt.engine.kubelet import capabilities, resources
+from edgevirt.engine.kubelet.container import ephemeral
 from edgevirt.engine.kubelet.volumes.prepare import is_api_volume
 
 REASON = "UnsupportedPod"
@@ -17,6 +18,12 @@ def refusals(pod: Pod) -> tuple[str, ...]:
     return tuple(_pod(pod))
 
 
+def ephemeral_refusals(pod: Pod, name: str) -> tuple[str, ...]:
+    """The same for one container that was added to a pod which runs."""
+    found = next((c for c in ephemeral(pod) if c.name == name), None)
+    return tuple(_container(f"spec.ephemeralContainers[{name}]", found)) if found else ()
+
+
 def _pod(pod: Pod) -> Iterator[str]:
     spec = pod.spec
     if spec is None:
@@ -24,7 +31,6 @@ def _pod(pod: Pod) -> Iterator[str]:
         return
     flags = {
         "spec.hostUsers": spec.host_users is False,
-        "spec.ephemeralContainers": bool(spec.ephemeral_containers),
         "spec.resourceClaims": bool(spec.resource_claims),
         "spec.runtimeClassName": bool(spec.runtime_class_name),
     }
@@ -42,6 +48,8 @@ def _pod(pod: Pod) -> Iterator[str]:
             yield f"spec.initContainers[{index}].restartPolicy: {container.restart_policy!r} is not Always"
     for index, container in enumerate(spec.containers):
         yield from _container(f"spec.containers[{index}]", container)
+    for index, container in enumerate(ephemeral(pod)):
+        yield from _container(f"spec.ephemeralContainers[{index}]", container)
     for index, volume in enumerate(spec.volumes):
         yield from _volume(f"spec.volumes[{index}]", volume)
 

@@ -122,6 +122,8 @@ class Reporter:
             if spec.init_containers and view.waiting[0] == "ContainerCreating":
                 view = dataclasses.replace(view, waiting=("PodInitializing", view.waiting[1]))
             views[container.name] = view
+        for name in plan.ephemeral_names(self._resident.pod):
+            views[name] = self._view(name, observed)
         return views
 
     def _view(self, name: str, observed: plan.Observed) -> status.View:

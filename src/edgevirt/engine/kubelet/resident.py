@@ -17,7 +17,7 @@ import msgspec
 from edgevirt.api.core import Container, ObjectReference, Pod
 from edgevirt.engine.kubelet import plan, state, wording
 from edgevirt.engine.kubelet.cgroups import PodCgroup
-from edgevirt.engine.kubelet.container import attempt_of, names_in_order
+from edgevirt.engine.kubelet.container import attempt_of, ephemeral, names_in_order
 from edgevirt.engine.kubelet.oom import OomWatch
 from edgevirt.engine.kubelet.plan import Seen, State
 from edgevirt.engine.kubelet.processes import Process, boot_id
@@ -114,7 +114,7 @@ class Resident:
 
     def container(self, name: str) -> Container:
         """The container of that name; an empty one if the pod no longer has it."""
-        found = next((c for c in names_in_order(self.pod) if c.name == name), None)
+        found = next((c for c in (*names_in_order(self.pod), *ephemeral(self.pod)) if c.name == name), None)
         return found or Container(name=name)
 
     def attempt(self, name: str, number: int | None = None) -> Attempt:

@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from edgevirt.engine.kubelet import accounting, logs
+from edgevirt.engine.kubelet.container import ephemeral, names_in_order
 from edgevirt.engine.kubelet.kubelet import Pods
 from edgevirt.engine.kubelet.node import memory_bytes
 from edgevirt.engine.kubelet.resource_metrics import exposition, summary
@@ -138,8 +139,7 @@ async def _container_logs(request: web.Request) -> web.StreamResponse:
     worker = request.app[_PODS].get(where["namespace"], where["pod"])
     if worker is None:
         return web.Response(status=404, text=f'pod "{where["pod"]}" does not run on this node\n')
-    spec = worker.pod.spec
-    names = [c.name for c in ((*spec.containers, *spec.init_containers) if spec else ())]
+    names = [c.name for c in (*names_in_order(worker.pod), *ephemeral(worker.pod))]
     if where["container"] not in names:
         text = f"container {where['container']} is not valid for pod {where['pod']}\n"
         return web.Response(status=400, text=text)

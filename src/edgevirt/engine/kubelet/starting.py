@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from edgevirt.api.core import Container, LifecycleHandler
-from edgevirt.engine.kubelet import attendance, hooks, sandbox, stopping, wording
+from edgevirt.engine.kubelet import attendance, hooks, refusal, sandbox, stopping, wording
 from edgevirt.engine.kubelet import container as containers
 from edgevirt.engine.kubelet.container import ConfigError, Launch
 from edgevirt.engine.kubelet.fields import UnknownField
@@ -45,6 +45,9 @@ async def start(resident: Resident, container: Container) -> None:
     record, live = resident.record.container(name), resident.live(name)
     context = resident.context()
     try:
+        if refused := refusal.ephemeral_refusals(resident.pod, name):
+            raise ConfigError("; ".join(refused))
+        processes = _processes_for(resident, name)
         if not resident.volumes and resident.pod.spec and resident.pod.spec.volumes:
             resident.volumes = dict(await prepare(context, services.images))
         image = await _image(resident, container, context.references)
@@ -57,7 +60,14 @@ async def start(resident: Resident, container: Container) -> None:
         return
     if record.exit:
         record.last_exit = record.exit
-    launch = Launch(resident.pod, container, context.references, resident.volumes, resident.record.addresses)
+    launch = Launch(
+        resident.pod,
+        container,
+        context.references,
+        resident.volumes,
+        resident.record.addresses,
+        processes,
+    )
     number = record.attempt + 1
     attempt = resident.attempt(name, number)
     group = resident.cgroup
@@ -125,6 +135,18 @@ async def _post_start(
     else:
         if not live.ended.is_set():
             attendance.hook_done(resident, container, attempt)
+
+
+def _processes_for(resident: Resident, name: str) -> str:
+    """The pid namespace a container joins: the one of the container it is to look into, which must run."""
+    target = containers.target_of(resident.pod, name)
+    if not target:
+        return ""
+    record = resident.record.containers.get(target)
+    init = resident.attempt(target).init() if record and record.running else None
+    if init is None:
+        raise ConfigError(f"target container {target!r} is not running")
+    return f"/proc/{init.pid}/ns/pid"
 
 
 async def _image(resident: Resident, container: Container, references: References) -> Image:

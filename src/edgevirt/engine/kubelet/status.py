@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgevirt.api.core import Container, Pod, VolumeMount
+from edgevirt.engine.kubelet.container import ephemeral
 from edgevirt.engine.kubelet.plan import State, is_sidecar
 from edgevirt.engine.kubelet.resources import qos_class
 from edgevirt.engine.kubelet.state import ContainerRecord, ExitRecord, PodRecord
@@ -70,6 +71,8 @@ def compute(pod: Pod, facts: Facts, now: datetime.datetime) -> dict[str, Any]:
         status["initContainerStatuses"] = [
             _container(c, v, facts) for c, v in zip(pod.spec.init_containers, init, strict=True)
         ]
+    if added := ephemeral(pod):
+        status["ephemeralContainerStatuses"] = [_container(c, _view(facts, c), facts) for c in added]
     if facts.record.addresses:
         status["podIP"] = facts.record.addresses[0]
         status["podIPs"] = [{"ip": address} for address in facts.record.addresses]

@@ -30,19 +30,20 @@ STARTING = Seen(State.RUNNING, started=False)
 
 
 def pod(
-    policy: str = "Never", *, init: tuple[str, ...] = (), sidecars: tuple[str, ...] = (), hooked: str = ""
+    policy: str = "Never",
+    *,
+    init: tuple[str, ...] = (),
+    sidecars: tuple[str, ...] = (),
+    hooked: str = "",
+    added: tuple[str, ...] = (),
 ) -> Pod:
     hook = {"lifecycle": {"postStart": {"sleep": {"seconds": 1}}}}
     containers = [{"name": name, **(hook if name == hooked else {})} for name in ("a", "b")]
     first: list[dict[str, Any]] = [{"name": name, "restartPolicy": "Always"} for name in sidecars]
     first += [{"name": name} for name in init]
-    return msgspec.convert(
-        {
-            "metadata": {"name": "p"},
-            "spec": {"containers": containers, "initContainers": first, "restartPolicy": policy},
-        },
-        Pod,
-    )
+    spec = {"containers": containers, "initContainers": first, "restartPolicy": policy}
+    spec["ephemeralContainers"] = [{"name": name} for name in added]
+    return msgspec.convert({"metadata": {"name": "p"}, "spec": spec}, Pod)
 
 
 def exited(code: int, retry_at: float = 0.0) -> Seen:
@@ -58,6 +59,14 @@ CASES: list[tuple[str, Pod, Observed, tuple[Action, ...]]] = [
     ("a failed preparation waits", pod(), Observed(retry_at=150.0), (WaitUntil(150.0),)),
     ("regular containers start together", pod(), there(), (Start("a"), Start("b"))),
     ("init containers come first", pod(init=("i",)), there(), (Start("i"),)),
+    (
+        "ephemeral containers start at any time",
+        pod(init=("i",), added=("d",)),
+        there(i=RUNNING),
+        (Start("d"),),
+    ),
+    ("and once", pod(added=("d",)), there(a=RUNNING, b=RUNNING, d=exited(1)), ()),
+    ("and end with the pod", pod(added=("d",)), there(a=exited(0), b=exited(0), d=RUNNING), (Stop("d"),)),
     ("a running init container is waited for", pod(init=("i",)), there(i=RUNNING), ()),
     ("the next init follows a success", pod(init=("i", "j")), there(i=exited(0)), (Start("j"),)),
     ("a sidecar must have started", pod(init=("i",), sidecars=("s",)), there(s=STARTING), ()),
