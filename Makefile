@@ -7,7 +7,7 @@ ifneq ($(wildcard ../shared/reference/.),)
 export EDGEVIRT_REFERENCE ?= $(abspath ../shared/reference)
 endif
 
-.PHONY: help setup setup-dev setup-clients demo lint test test-unit test-component test-system test-fault test-cluster bench docs requirements clean
+.PHONY: help setup setup-dev setup-clients demo lint test test-unit test-component test-system test-fault test-fault-nightly test-cluster bench docs requirements clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ test-system: setup-dev ## real guests through the whole path
 
 test-fault: setup-dev ## kill and error injection
 	.venv/bin/pytest tests/fault
+
+test-fault-nightly: setup-dev ## the same at full length: every crash state, tens of kills (docs/reliability.md)
+	EDGEVIRT_FAULT_LENGTH=nightly .venv/bin/pytest tests/fault
 
 test-cluster: setup-dev ## the system suite against a cluster from outside: make test-cluster KUBECONFIG=...
 	EDGEVIRT_TEST_KUBECONFIG="$(KUBECONFIG)" .venv/bin/pytest tests/system

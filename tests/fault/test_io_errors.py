@@ -19,7 +19,8 @@ from api_server_under_test import Running, make_pki, running
 from recording_vfs import Nth, Operation, RecordingVfs, input_output_error, no_space
 
 from edgevirt.engine.apiserver.cluster import storage_prefix
-from edgevirt.engine.store.database import Database, Limits
+from edgevirt.engine.store.database import Database, Limits, Row
+from edgevirt.engine.store.errors import StoreUnreadable
 from edgevirt.engine.store.store import StoreSettings
 
 pytestmark = pytest.mark.fault
@@ -139,6 +140,36 @@ async def test_reads_and_watches_go_on_while_nothing_can_be_written(
         assert status == 201
         event = json.loads(await watch.content.readline())
         assert (event["type"], event["object"]) == ("ADDED", after)
+
+
+@pytest.mark.parametrize("code", [input_output_error, no_space], ids=["EIO", "ENOSPC"])
+@pytest.mark.parametrize("existing", [False, True], ids=["new store", "after a kill"])
+def test_store_that_cannot_be_opened_says_so_and_can_be_opened_later(
+    tmp_path: Path, code: Callable[[Operation], int], existing: bool
+) -> None:
+    """Any write or sync of an opening or a closing fails: no damage is claimed, and none is done."""
+    rows = [Row("ADDED", "c/", f"k{n}", n + 1, b"v" * 3000) for n in range(20)]
+    said: list[str] = []
+    for position in range(1, 30):
+        path = tmp_path / str(position) / "store.db"
+        path.parent.mkdir()
+        if existing:
+            database = Database(path, Limits())
+            database.commit(rows, None)
+            left = shutil.copytree(path.parent, tmp_path / f"{position}-left")
+            database.close()
+            path = left / "store.db"
+        with RecordingVfs(Nth(position, code, on=True)):
+            try:
+                Database(path, Limits()).close()
+            except StoreUnreadable as error:
+                said.append(str(error))
+        database = Database(path, Limits())
+        assert len(list(database.objects())) == (20 if existing else 0)
+        database.commit([Row("ADDED", "c/", "new", 100, b"v")], None)
+        database.close()
+    assert said or existing
+    assert all("cannot be opened" in text for text in said)
 
 
 async def test_heartbeat_after_a_failed_sync_is_seen_only_once_the_log_is_healed(
