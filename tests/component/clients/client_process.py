@@ -137,6 +137,7 @@ class Kubectl(Client):
     def __init__(self, program: Path, environment: Mapping[str, str], namespace: str) -> None:
         super().__init__((program, "--namespace", namespace), environment)
         self.version = tuple(map(int, program.name.rpartition("-")[2].split(".")))
+        self.program = program
         self.namespace = namespace
 
     @property

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from client_process import Kubectl, columns
+from client_process import Client, Kubectl, columns
 
 pytestmark = pytest.mark.component
 
@@ -194,3 +194,18 @@ def test_proxy_and_kustomize_work(fruits: Kubectl, tmp_path: Path) -> None:
     assert "created" in fruits("apply", "-k", tmp_path)
     assert fruits("get", "-k", tmp_path, "-o", "jsonpath={.data.a}") == "b"
     assert "deleted" in fruits("delete", "-k", tmp_path)
+
+
+@pytest.mark.client("kubectl", "completion of kinds and names from the server; get --watch-only")
+def test_the_shell_completes_and_watches_only(fruits: Kubectl) -> None:
+    if not fruits.modern:
+        pytest.skip("Debian's completes in the shell, by other commands")
+    where = ("-n", fruits.namespace)
+    bare = Client((fruits.program,), fruits.environment)  # no options may stand before the command here
+    assert "apple" in bare("__complete", "get", "configmaps", *where, "a").splitlines()
+    assert "configmaps" in bare("__complete", "get", "config").splitlines()
+    with fruits.started("get", "cm", "--watch-only", "-v=6") as watch:
+        watch.until("watch=true")
+        fruits("label", "cm", "apple", "seen=yes")
+        assert watch.until("apple ").split()[0] == "apple"
+    assert not any(line.startswith("banana") for line in watch.seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from busybox_pod import IMAGE
+from busybox_pod import IMAGE, pod
 from client_process import Kubectl, columns
 
 pytestmark = pytest.mark.component
@@ -92,3 +92,57 @@ def test_jobs_run_to_their_end(kubectl: Kubectl) -> None:
         assert kubectl("logs", "job/now") == "again\n"
     kubectl("delete", "job", "once", "--timeout=60s")
     assert kubectl("get", "pods", "-l", "job-name=once", "-o", "name") == ""
+
+
+@pytest.mark.client("kubectl", "drain of a node with a PodDisruptionBudget in the way; uncordon")
+def test_drain_respects_budgets(kubectl: Kubectl, admin: Kubectl) -> None:
+    if kubectl.version == (1, 36):
+        pytest.skip("takes its time, and 1.37 does the same")
+    node = kubectl("get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
+    kubectl.create(pod("alone", "sleep", "1000"))
+    kubectl("wait", "pod/alone", "--for=condition=Ready", "--timeout=60s")
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "alone"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "alone"}}},
+    }
+    kubectl.create(budget)
+    settled = ("pdb/alone", "-n", kubectl.namespace, "--for=jsonpath={.status.currentHealthy}=1")
+    admin("wait", *settled, "--timeout=30s")
+    try:
+        refused = kubectl.fails("drain", node, "--pod-selector=app=alone", "--force", "--timeout=6s")
+        assert "Cannot evict pod as it would violate the pod's disruption budget" in refused
+        kubectl("delete", "pdb", "alone")
+        kubectl("drain", node, "--pod-selector=app=alone", "--force", "--timeout=60s")
+        assert kubectl("get", "pod", "alone", "--ignore-not-found") == ""
+    finally:
+        kubectl("uncordon", node)
+
+
+@pytest.mark.client("kubectl", "rollout status, history, restart and undo of StatefulSets and DaemonSets")
+def test_sets_roll_out_and_back(kubectl: Kubectl) -> None:
+    container = {"name": "main", "image": IMAGE, "command": list(SLEEP[1:])}
+    template = {
+        "metadata": {"labels": {"app": "set"}},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
+    }
+    spec = {"selector": {"matchLabels": {"app": "set"}}, "template": template}
+    meta = {"metadata": {"name": "set"}}
+    kubectl.create(
+        {"apiVersion": "apps/v1", "kind": "StatefulSet", **meta, "spec": {"serviceName": "set", **spec}},
+        {"apiVersion": "apps/v1", "kind": "DaemonSet", **meta, "spec": spec},
+    )
+    for kind in ("statefulset", "daemonset"):
+        kubectl("rollout", "status", f"{kind}/set", "--timeout=60s")
+        kubectl("set", "env", f"{kind}/set", "STEP=two")
+        kubectl("rollout", "status", f"{kind}/set", "--timeout=60s")
+        history = kubectl("rollout", "history", f"{kind}/set").split()
+        assert "1" in history
+        assert "2" in history
+        assert "rolled back" in kubectl("rollout", "undo", f"{kind}/set")
+        kubectl("rollout", "status", f"{kind}/set", "--timeout=60s")
+        assert kubectl("get", f"{kind}/set", "-o", "jsonpath={.spec.template.spec.containers[0].env}") == ""
+        assert "restarted" in kubectl("rollout", "restart", f"{kind}/set")
+        kubectl("rollout", "status", f"{kind}/set", "--timeout=60s")
+    assert kubectl("get", "pod", "set-0").split()[6] == "1/1"
