@@ -21,7 +21,7 @@ from edgevirt.kube.clock import Clock
 from edgevirt.kube.controller import Controller, Reconcile
 from edgevirt.kube.events import EventRecorder
 from edgevirt.kube.informer import Informer
-from edgevirt.kube.objects import key_text
+from edgevirt.kube.objects import key_text, uid_of
 from edgevirt.kube.ownership import controller_of
 from edgevirt.kube.status_patch import status_patch
 
@@ -62,7 +62,13 @@ class Desk:
         """The shared cache of a kind; `run` waits for it."""
         found = self._shared.informers.of(resource)
         self._informers.append(found)
+        found.add_handler(self._forget)
         return found
+
+    def _forget(self, old: object, new: object) -> None:
+        """What the cache knows to be gone need not be remembered."""
+        if new is None and old is not None:
+            self._deleted.discard(uid_of(old))
 
     def here(self, informer: Informer[K], namespace: str) -> tuple[K, ...]:
         """What there is of a kind in a namespace, without what we have deleted."""
@@ -83,8 +89,6 @@ class Desk:
         """Reconcile the controller, of that kind, of an object that changes."""
 
         def changed(old: K | None, new: K | None) -> None:
-            if new is None and old is not None:
-                self._deleted.discard(old.metadata.uid)
             for one in (old, new):
                 reference = controller_of(one) if one is not None else None
                 if one is not None and reference is not None and reference.kind == kind:
