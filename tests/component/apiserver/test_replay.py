@@ -42,13 +42,14 @@ _NO_DOCUMENT = "documents describe group versions, not the discovery and the iss
 _MEDIA = ".responses.20*.content.application/vnd.kubernetes.protobuf"
 _NOT_SERVED = (
     *("autoscaling", "autoscaling/v1", "autoscaling/v2", "certificates.k8s.io", "certificates.k8s.io/v1"),
-    *("events.k8s.io", "events.k8s.io/v1", "networking.k8s.io", "networking.k8s.io/v1", "node.k8s.io"),
+    *("networking.k8s.io", "networking.k8s.io/v1", "node.k8s.io"),
     *("flowcontrol.apiserver.k8s.io", "flowcontrol.apiserver.k8s.io/v1", "node.k8s.io/v1"),
     *("resource.k8s.io", "resource.k8s.io/v1", "disc.example.com/v1"),
 )
 _GROUPS_SERVED = (
     *("admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "batch"),
     *("authentication.k8s.io", "authorization.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "policy"),
+    "events.k8s.io",
     *("rbac.authorization.k8s.io", "scheduling.k8s.io", "storage.k8s.io"),
 )
 
