@@ -58,6 +58,8 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
+    """Of a list or watch, as the request writes it."""
 
     @property
     def group_resource(self) -> str:

@@ -134,6 +134,7 @@ class Rest:
                 namespace=path.namespace,
                 name=path.name or _selected_name(raw),
                 path=text,
+                field_selector=_field_selector(raw),
             ),
         )
         proxy = self._cluster.seams.aggregator.route(path.group, path.version)
@@ -487,6 +488,12 @@ def _manager_of(user_agent: str) -> str:
     name = user_agent.partition("/")[0]
     printable = "".join(character for character in name if character.isprintable())
     return printable[:128] or "unknown"
+
+
+def _field_selector(raw: web.BaseRequest) -> str:
+    if raw.method != "GET" or "fieldSelector" not in raw.query_string:
+        return ""
+    return raw.query.get("fieldSelector", "")
 
 
 def _selected_name(raw: web.BaseRequest) -> str:

@@ -453,7 +453,9 @@ KUBELET = UserInfo("system:node:n1", groups=("system:nodes", "system:authenticat
 @pytest.mark.parametrize(
     ("verb", "resource", "subresource", "name", "allowed"),
     [
-        ("list", "pods", "", "", True),
+        ("list", "pods", "", "", False),
+        ("get", "pods", "", "p", True),
+        ("get", "pods", "", "q", False),
         ("patch", "pods", "status", "p", True),
         ("patch", "pods", "", "p", False),
         ("create", "pods", "binding", "p", False),
@@ -492,6 +494,27 @@ def test_a_kubelet_reads_only_what_its_pods_name(
     namespace = "" if resource in ("nodes", "persistentvolumes") else "ns"
     asked = Attributes(KUBELET, verb, "", "v1", resource, subresource, namespace, name)
     assert auth.authorizer.authorize(asked).allowed is allowed
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "selector", "reason"),
+    [
+        ("pods", "", "spec.nodeName=n1", ""),
+        ("pods", "", "status.phase=Running,spec.nodeName==n1", ""),
+        ("pods", "", "spec.nodeName!=n1", "can only list/watch pods with spec.nodeName field selector"),
+        ("pods", "", "spec.nodeName=n2", "can only list/watch pods with spec.nodeName field selector"),
+        ("nodes", "n1", "metadata.name=n1", ""),
+        ("nodes", "", "", "node 'n1' cannot read all nodes, only its own Node object"),
+        ("nodes", "n2", "", "node 'n1' cannot read 'n2', only its own Node object"),
+    ],
+)
+def test_a_kubelet_lists_and_watches_its_own_node_and_pods_only(
+    auth: Auth, resource: str, name: str, selector: str, reason: str
+) -> None:
+    for verb in ("list", "watch"):
+        asked = Attributes(KUBELET, verb, "", "v1", resource, name=name, field_selector=selector)
+        decision = auth.authorizer.authorize(asked)
+        assert (decision.allowed, decision.reason) == (not reason, reason)
 
 
 def test_a_kubelet_loses_sight_of_a_secret_with_the_last_pod_that_names_it(

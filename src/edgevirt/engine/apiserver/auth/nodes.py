@@ -1,9 +1,9 @@
 """What a node's kubelet may do: the rules of its job, and reads only of what its own pods refer to.
 
 A user `system:node:<name>` in group `system:nodes` gets fixed rules (below; writes are confined further by
-admission), plus: get, list and watch of a single secret, config map or claim that a pod bound to this node
-names, the persistent volumes of such claims, and token requests for service accounts of such pods. So a
-taken node reads what its guests could read anyway, and nothing else.
+admission) that let it read its own node and the pods bound to it, plus: get, list and watch of a single
+secret, config map or claim that such a pod names, the persistent volumes of such claims, and token requests
+for service accounts of such pods. So a taken node reads what its guests could read anyway, and nothing else.
 """
 
 from __future__ import annotations
@@ -91,9 +91,29 @@ class NodeAccess:
         node = node_name(attributes.user)
         if not node:
             return Decision(False)
+        reason = self._out_of_reach(node, attributes)
+        if reason:
+            return Decision(False, reason)
         if self._by_rule(attributes) or self._by_reference(node, attributes):
             return Decision(True)
         return Decision(False, _refusal(node, attributes))
+
+    def _out_of_reach(self, node: str, asked: Attributes) -> str:
+        """Why a read of a node or pod is of another node's, "" if it is not."""
+        if asked.group or asked.verb not in _READ:
+            return ""
+        if asked.resource == "nodes" and asked.name != node:
+            what = f"'{asked.name}'" if asked.name else "all nodes"
+            return f"node '{node}' cannot read {what}, only its own Node object"
+        if asked.resource != "pods" or asked.subresource:
+            return ""
+        if asked.verb == "get":
+            bound, _ = self._pods.get((asked.namespace, asked.name), ("", frozenset()))
+            return "" if bound == node else f"no relationship found between node '{node}' and this object"
+        terms = (term.partition("=") for term in asked.field_selector.split(","))
+        if any(field == "spec.nodeName" and value.removeprefix("=") == node for field, _, value in terms):
+            return ""
+        return "can only list/watch pods with spec.nodeName field selector"
 
     def rules_for(self, user: UserInfo, namespace: str) -> Iterator[Rule]:
         """The fixed rules of a kubelet; what it may do by reference depends on its pods."""
