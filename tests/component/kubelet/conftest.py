@@ -48,6 +48,10 @@ class FakeApi:
         self._set(None, pod)
         return pod
 
+    def put(self, pod: Pod) -> None:
+        """The pod is written anew."""
+        self._set(self.pods[_key(pod)], pod)
+
     def ask_deletion(self, pod: Pod, grace: int) -> None:
         old = self.pods[_key(pod)]
         document = msgspec.to_builtins(old)

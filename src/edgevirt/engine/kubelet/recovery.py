@@ -79,7 +79,8 @@ def _admit(resident: Resident) -> None:
         resident.fail(refusal.REASON, "; ".join(reasons))
     elif not resident.services.host_ports.claim(resident.uid, host_ports.ports_of(pod)):
         resident.fail("NodePorts", _NO_PORTS, told=f"Pod was rejected: {_NO_PORTS}")
-    for told in pod.status.container_statuses if pod.status else ():
+    status = pod.status
+    for told in (*status.container_statuses, *status.ephemeral_container_statuses) if status else ():
         if told.container_id:
             record = resident.record.container(told.name)
             record.attempt = (told.restart_count or 0) + 1

@@ -109,7 +109,8 @@ class Reporter:
             return "Failed"
         outcome = plan.outcome(self._resident.pod, observed)
         if outcome is None and self._resident.deleting and record.containers:
-            codes = [container.exit.code for container in record.containers.values() if container.exit]
+            passing = plan.ephemeral_names(self._resident.pod)
+            codes = [c.exit.code for name, c in record.containers.items() if c.exit and name not in passing]
             outcome = "Failed" if any(codes) else "Succeeded"
         return outcome
 

@@ -72,7 +72,9 @@ def compute(pod: Pod, facts: Facts, now: datetime.datetime) -> dict[str, Any]:
             _container(c, v, facts) for c, v in zip(pod.spec.init_containers, init, strict=True)
         ]
     if added := ephemeral(pod):
-        status["ephemeralContainerStatuses"] = [_container(c, _view(facts, c), facts) for c in added]
+        status["ephemeralContainerStatuses"] = [
+            {**_container(c, _view(facts, c), facts), "ready": False} for c in added
+        ]
     if facts.record.addresses:
         status["podIP"] = facts.record.addresses[0]
         status["podIPs"] = [{"ip": address} for address in facts.record.addresses]
