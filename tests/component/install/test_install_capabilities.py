@@ -32,8 +32,25 @@ def record(layout: Layout, view: str) -> str:
     return found.read_text()
 
 
-def test_record_is_made_on_a_machine_without_the_launchers_user(layout: Layout) -> None:
-    assert ":107:" not in Path("/etc/group").read_text(), "this machine has a group 107, so it proves nothing"
+def warm_elsewhere(python: Path, package: Path, layout: Layout, *prefix: str) -> str:
+    """What `warm` returned in a process of its own, started by the command `prefix`."""
+    program = (
+        "from pathlib import Path;"
+        "from edgevirt.install.standalone import capabilities, layout;"
+        f"print(capabilities.warm(layout.Layout(Path({str(layout.root)!r})), capabilities.EMULATION))"
+    )
+    made = subprocess.run(
+        [*prefix, python, "-c", program],
+        env={"PYTHONPATH": str(package.parent), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return made.stdout + made.stderr
+
+
+def test_record_tells_of_qemu_and_not_of_kvm(layout: Layout) -> None:
     assert capabilities.warm(layout, capabilities.EMULATION)
     made = record(layout, capabilities.EMULATION)
     assert "<arch>x86_64</arch>" in made
@@ -63,18 +80,13 @@ def test_record_is_made_by_an_installation_in_a_closed_directory(layout: Layout,
     shutil.copytree(package, home / "clone/src/edgevirt", ignore=shutil.ignore_patterns("__pycache__"))
     environment = home / "clone/.venv"
     shutil.copytree(sys.prefix, environment, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    made = subprocess.run(
-        [
-            environment / "bin/python",
-            "-c",
-            "from pathlib import Path;"
-            "from edgevirt.install.standalone import capabilities, layout;"
-            f"print(capabilities.warm(layout.Layout(Path({str(tmp_path)!r})), capabilities.EMULATION))",
-        ],
-        env={"PYTHONPATH": str(home / "clone/src"), "PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert made.stdout == "True\n", made.stderr
+    assert warm_elsewhere(environment / "bin/python", home / "clone/src/edgevirt", layout) == "True\n"
+
+
+def test_record_is_made_on_a_machine_without_the_launchers_user(layout: Layout, tmp_path: Path) -> None:
+    for name in ("passwd", "group"):
+        (tmp_path / name).write_text("root:x:0:0:root:/root:/bin/sh\n" if name == "passwd" else "root:x:0:\n")
+    without = f'for name in passwd group; do mount --bind "{tmp_path}/$name" /etc/$name; done; exec "$@"'
+    prefix = ("unshare", "--mount", "--propagation", "private", "sh", "-ec", without, "sh")
+    package = Path(edgevirt.__file__).resolve().parent
+    assert warm_elsewhere(Path(sys.executable), package, layout, *prefix) == "True\n"

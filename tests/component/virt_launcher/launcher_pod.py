@@ -37,6 +37,8 @@ done
 chown -R 107:107 /run/kubevirt /run/kubevirt-private /run/libvirt /run/kubevirt-ephemeral-disks
 echo "qemu:x:107:107:qemu:/var/run/kubevirt-private:/usr/sbin/nologin" | cat /etc/passwd - > /run/passwd
 mount --bind /run/passwd /etc/passwd
+echo "qemu:x:107:" > /run/group
+mount --bind /run/group /etc/group
 ip link set lo up
 ip link add k6t-eth0 type bridge
 ip address add 10.0.2.1/24 dev k6t-eth0
