@@ -12,7 +12,9 @@ from edgevirt.engine.apiserver.audit import log as audit_log
 from edgevirt.engine.apiserver.audit.events import Exchange, event
 from edgevirt.engine.apiserver.audit.log import AuditLog, LogSettings
 from edgevirt.engine.apiserver.audit.policy import Level, Stage
+from edgevirt.engine.apiserver.openapi.wire import message, text
 from edgevirt.engine.apiserver.request import Attributes, Decision, UserInfo
+from edgevirt.engine.apiserver.schema import protobuf_objects
 
 ALICE = UserInfo("alice", "uid-1", ("dev",))
 CREATE = Attributes(ALICE, "create", "", "v1", "configmaps", namespace="n")
@@ -97,6 +99,14 @@ def test_yaml_body_is_written_as_json() -> None:
         dataclasses.replace(EXCHANGE, request_type="application/yaml", request_body=b"data: {a: b}")
     )
     assert found["requestObject"] == {"data": {"a": "b"}}
+
+
+def test_protobuf_body_is_written_as_json_and_completes_the_reference() -> None:
+    kind = message(1, text(1, "v1") + text(2, "ConfigMap"))
+    body = protobuf_objects.MAGIC + kind + message(2, message(1, text(1, "b")))
+    found = event(dataclasses.replace(EXCHANGE, request_type=protobuf_objects.MEDIA_TYPE, request_body=body))
+    assert found["requestObject"]["metadata"] == {"name": "b"}
+    assert found["objectRef"]["name"] == "b"
 
 
 def written(path: Path) -> list[str]:

@@ -17,6 +17,7 @@ from edgevirt.engine.apiserver.audit.policy import Level, Stage
 from edgevirt.engine.apiserver.body import media_type
 from edgevirt.engine.apiserver.json_syntax import parse_json
 from edgevirt.engine.apiserver.request import Attributes, Decision, UserInfo
+from edgevirt.engine.apiserver.schema import protobuf_objects
 from edgevirt.engine.apiserver.yaml_document import parse_yaml
 
 Json = dict[str, Any]
@@ -127,8 +128,11 @@ def _status(code: int, returned: Any) -> Json:
 
 def _object(body: bytes, content_type: str) -> Any:
     try:
-        if media_type(content_type) in _YAML:
+        media = media_type(content_type)
+        if media in _YAML:
             return parse_yaml(body)
+        if media == protobuf_objects.MEDIA_TYPE:
+            return protobuf_objects.decode(body)
         return parse_json(body)
     except (ValueError, RecursionError):
         return None
