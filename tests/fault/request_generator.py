@@ -52,7 +52,10 @@ SCHEMA = {
     "properties": {
         "spec": {
             "type": "object",
-            "properties": {"n": {"type": "integer", "minimum": 1, "default": 3}, "s": {"pattern": "^a+$"}},
+            "properties": {
+                "n": {"type": "integer", "minimum": 1, "default": 3},
+                "s": {"type": "string", "pattern": "^a+$"},
+            },
             "x-kubernetes-validations": [{"rule": "self.n > 0", "message": "m"}],
         }
     },
@@ -124,13 +127,22 @@ COLLECTIONS: tuple[tuple[str, Json], ...] = (
             "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "u"}],
         },
     ),
-    ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {"spec": _CRD}),
-    ("/apis/fuzz.org/v1/namespaces/default/things", {"spec": {"n": 1, "s": "aa"}}),
+    (
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        {"metadata": {"name": "things.fuzz.org"}, "spec": _CRD},
+    ),
+    (
+        "/apis/fuzz.org/v1/namespaces/default/things",
+        {"apiVersion": "fuzz.org/v1", "kind": "Thing", "spec": {"n": 1, "s": "aa"}},
+    ),
     ("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", {"webhooks": [HOOK]}),
     ("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", {"webhooks": [HOOK]}),
     (
         "/apis/apiregistration.k8s.io/v1/apiservices",
-        {"spec": {"group": "g.org", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}},
+        {
+            "metadata": {"name": "v1.g.org"},
+            "spec": {"group": "g.org", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1},
+        },
     ),
     ("/apis/scheduling.k8s.io/v1/priorityclasses", {"value": 5}),
     ("/apis/storage.k8s.io/v1/storageclasses", {"provisioner": "p"}),
@@ -341,9 +353,14 @@ class Generator:
             )
         collection, parts = chance.choice(COLLECTIONS)
         document = {"metadata": dict(META), **parts}
+        if kind < 0.2:
+            # As it should be, so that the other requests meet something.
+            body = json.dumps(document).encode()
+            return Request("POST", collection, {"Content-Type": JSON, "Accept": JSON}, body)
         if kind < 0.4:
             return self._with_body("POST", collection, document, chance.choice(MEDIA))
-        path = f"{collection}/{chance.choice(NAMES)}"
+        own = document["metadata"]["name"]
+        path = f"{collection}/{own if chance.random() < 0.5 else chance.choice(NAMES)}"
         if kind < 0.5:
             return Request("GET", self._query(chance.choice((collection, path))), self._headers())
         if kind < 0.6:

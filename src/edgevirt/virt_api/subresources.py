@@ -29,6 +29,7 @@ from edgevirt.api.resources import NODES
 from edgevirt.kube import errors
 from edgevirt.kube.client import Client
 from edgevirt.kube.tls import CurrentContext
+from edgevirt.kube.yaml_bounds import check_bounds
 from edgevirt.virt_api import console, documents, lifecycle
 from edgevirt.virt_api.authorization import Authorizer, Refused, User, user_of
 from edgevirt.virt_api.registration import GROUP, VERSIONS
@@ -275,9 +276,10 @@ async def _options(request: web.Request, type: type[Options]) -> Options:
     if not body.strip():
         return type()
     try:
+        check_bounds(body)
         parsed = yaml.load(body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         return msgspec.convert({} if parsed is None else parsed, type)
-    except (yaml.YAMLError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise lifecycle.Refused(400, f"the body is not valid {type.__name__}: {error}") from error
 
 

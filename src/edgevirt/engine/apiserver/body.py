@@ -63,7 +63,20 @@ def read_object(body: bytes, content_type: str, kind: str) -> tuple[dict[str, An
     if not isinstance(document, dict):
         why = _ENVELOPE.format(got=go_type(document))
         raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why} ({body[:64].hex()})")
+    why = envelope_fault(document)
+    if why:
+        shown = body[:256].decode("utf-8", "replace")
+        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {why} ({shown})")
     return document, duplicates
+
+
+def envelope_fault(document: dict[str, Any]) -> str:
+    """What is wrong with how the object names its type, in the words of Go's decoder; "" if nothing is."""
+    for field in ("apiVersion", "kind"):
+        value = document.get(field)
+        if value is not None and not isinstance(value, str):
+            return f"json: cannot unmarshal {go_type(value)} into Go struct field .{field} of type string"
+    return ""
 
 
 def _unrecognized(kind: str, why: str) -> StatusError:

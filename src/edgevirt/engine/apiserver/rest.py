@@ -15,6 +15,7 @@ from edgevirt.engine.apiserver import ephemeral_containers, strategic
 from edgevirt.engine.apiserver.auth.impersonation import impersonate
 from edgevirt.engine.apiserver.auth.refusal import refusal
 from edgevirt.engine.apiserver.body import (
+    envelope_fault,
     media_type,
     read_object,
     read_options,
@@ -520,6 +521,9 @@ def _check_patch_options(media: str, raw: web.BaseRequest, request: Request) -> 
 def check_applied(request: Request, config: Json) -> None:
     """Kind, name and declared fields of an applied configuration. Raises `StatusError` 400 or 500."""
     resource = request.resource
+    fault = envelope_fault(config)
+    if fault:
+        raise bad_request(f"error decoding YAML: {fault}")
     kind, api_version = config.get("kind") or "", config.get("apiVersion") or ""
     if kind != resource.kind or api_version != resource.api_version:
         group, _, version = api_version.rpartition("/")

@@ -1,9 +1,4 @@
-"""YAML as Kubernetes reads it, into JSON values, within bounds.
-
-The library builds a tree by recursion in C: a document nested deeply enough overflows the stack and ends the
-process, and a few lines of aliases to aliases become more nodes than memory holds. So the events of a
-document are counted before anything is built from it. What is JSON is read as JSON: it is what clients send.
-"""
+"""YAML as Kubernetes reads it, into JSON values. What is JSON is read as JSON: it is what clients send."""
 
 from __future__ import annotations
 
@@ -13,10 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
-MAX_DEPTH = 1_000
-"""Of mappings and sequences in one another."""
-MAX_ALIASED = 100_000
-"""Nodes that aliases may stand for, beyond those written out."""
+from edgevirt.kube.yaml_bounds import check_bounds
 
 _decode_json = msgspec.json.Decoder().decode
 
@@ -94,7 +86,7 @@ def parse_with_repetitions(body: bytes) -> tuple[Any, str]:
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # YAML in its flow style
     try:
-        _check_bounds(body)
+        check_bounds(body)
         return _loaded(body)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -112,36 +104,6 @@ def _loaded(body: bytes) -> tuple[Any, str]:
         loader.dispose()
     lines = [f'  line {line}: key "{key}" already set in map' for line, key in sorted(loader.repeated)]
     return document, "\n".join(["yaml: unmarshal errors:", *lines]) if lines else ""
-
-
-def _check_bounds(body: bytes) -> None:
-    """Raises `ValueError` for a document that is too deep or whose aliases stand for too much."""
-    loader = yaml.CSafeLoader(body)
-    sizes: dict[str, int] = {}
-    open_nodes: list[tuple[str | None, int]] = []
-    written = aliased = 0
-    try:
-        while loader.check_event():
-            event = loader.get_event()
-            if isinstance(event, yaml.AliasEvent):
-                aliased += sizes.get(str(event.anchor), 0)
-                if aliased > MAX_ALIASED:
-                    raise ValueError("yaml: document contains excessive aliasing")
-            elif isinstance(event, yaml.ScalarEvent):
-                written += 1
-                if event.anchor:
-                    sizes[event.anchor] = 1
-            elif isinstance(event, yaml.CollectionStartEvent):
-                if len(open_nodes) == MAX_DEPTH:
-                    raise ValueError(f"yaml: exceeded max depth of {MAX_DEPTH}")
-                open_nodes.append((event.anchor, written + aliased))
-                written += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                anchor, before = open_nodes.pop()
-                if anchor:
-                    sizes[anchor] = written + aliased - before
-    finally:
-        loader.dispose()
 
 
 def _jsonable(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -91,3 +92,12 @@ def test_warnings_fit_into_the_head_of_an_answer_and_hold_no_control_characters(
     many = warning_headers([f'unknown field "{n}{"x" * 3000}"' for n in range(100)])
     assert 10 < len(many) < 20
     assert sum(map(len, many)) < 5000
+
+
+@pytest.mark.parametrize("field", ["apiVersion", "kind"])
+@pytest.mark.parametrize("value", [5, [], {}, True])
+def test_object_whose_type_is_no_text_is_refused(field: str, value: Any) -> None:
+    """A custom resource of kind 5 was an internal error."""
+    with pytest.raises(StatusError, match=f"into Go struct field .{field} of type string") as it:
+        read_object(json.dumps({field: value}).encode(), "application/json", "Thing")
+    assert it.value.code == 400

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.yaml_document import MAX_DEPTH, parse_yaml
+from edgevirt.engine.apiserver.yaml_document import parse_yaml
+from edgevirt.kube.yaml_bounds import MAX_DEPTH
 
 pytestmark = pytest.mark.unit
 
