@@ -153,6 +153,11 @@ class SmallCluster:
         assert code == 0, f"kubectl {' '.join(arguments)}: {out}{err}"
         return out
 
+    async def speaks_batch_v1(self) -> bool:
+        """kubectl before 1.21 makes jobs from cron jobs of batch/v1beta1 only, which is gone."""
+        found = json.loads(await self.kubectl("version", "--client", "-o", "json"))
+        return int(re.sub(r"\D", "", found["clientVersion"]["minor"])) >= 21
+
     async def json(self, *arguments: str) -> Any:
         return json.loads(await self.kubectl(*arguments, "-o", "json"))
 

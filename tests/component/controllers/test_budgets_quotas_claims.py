@@ -27,6 +27,15 @@ pytestmark = [
 ]
 
 
+def budget(name: str, app: str, **bound: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": {"app": app}}, **bound},
+    }
+
+
 def allows(count: int) -> Any:
     def look(one: PodDisruptionBudget | None) -> bool:
         status = one.status if one is not None else None
@@ -38,7 +47,7 @@ def allows(count: int) -> Any:
 async def test_an_eviction_waits_for_the_budget_and_says_why(cluster: SmallCluster) -> None:
     await cluster.kubectl("create", "deployment", "guarded", "--image=nginx:1", "--replicas=2")
     await cluster.kubectl("rollout", "status", "deployment/guarded", "--timeout=30s")
-    await cluster.kubectl("create", "pdb", "guard", "--selector=app=guarded", "--min-available=2")
+    await cluster.kubectl("create", "-f", "-", stdin=budget("guard", "guarded", minAvailable=2))
     await cluster.until(POD_DISRUPTION_BUDGETS, "guard", allows(0))
     pods = (await cluster.json("get", "pods", "-l", "app=guarded"))["items"]
     name = pods[0]["metadata"]["name"]
@@ -64,7 +73,7 @@ async def test_an_eviction_waits_for_the_budget_and_says_why(cluster: SmallClust
 async def test_percentages_are_of_what_the_deployment_wants(cluster: SmallCluster) -> None:
     await cluster.kubectl("create", "deployment", "share", "--image=nginx:1", "--replicas=4")
     await cluster.kubectl("rollout", "status", "deployment/share", "--timeout=30s")
-    await cluster.kubectl("create", "pdb", "share", "--selector=app=share", "--max-unavailable=50%")
+    await cluster.kubectl("create", "-f", "-", stdin=budget("share", "share", maxUnavailable="50%"))
     await cluster.until(POD_DISRUPTION_BUDGETS, "share", allows(2))
     await cluster.kubectl("delete", "pdb/share", "deployment/share")
 

@@ -27,7 +27,7 @@ class UnknownScale(Exception):
 
 class DisruptionController:
     def __init__(self, shared: Shared) -> None:
-        self._desk = Desk(shared, "disruption-controller", self._reconcile)
+        self._desk = Desk(shared, "disruption-controller", self._reconcile, component="controllermanager")
         self._kinds = shared.kinds
         self._budgets = self._desk.informer(POD_DISRUPTION_BUDGETS)
         self._pods = self._desk.informer(PODS)

@@ -50,8 +50,12 @@ class Desk:
     client: Client
     recorder: EventRecorder
 
-    def __init__(self, shared: Shared, name: str, reconcile: Reconcile, workers: int = 2) -> None:
+    def __init__(
+        self, shared: Shared, name: str, reconcile: Reconcile, workers: int = 2, component: str = ""
+    ) -> None:
+        """`name` is the service account; `component` how events call the controller, if otherwise."""
         self.name = name
+        self._component = component or name
         self.clock = shared.clock
         self._shared = shared
         self._informers: list[Informer[Any]] = []
@@ -99,7 +103,7 @@ class Desk:
     async def run(self, started: asyncio.Event) -> None:
         """Work until cancelled."""
         self.client = await self._shared.identities.client(self.name)
-        self.recorder = EventRecorder(self.client, component=self.name)
+        self.recorder = EventRecorder(self.client, component=self._component)
         for informer in self._informers:
             await informer.synced()
         async with asyncio.TaskGroup() as group:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from pathlib import Path
+
+log = logging.getLogger("edgevirt.engine.service_proxy")
 
 __all__ = ["Settings", "run", "tear_down"]
 
@@ -46,7 +49,16 @@ async def run(settings: Settings, started: asyncio.Event) -> None:
             await ServiceProxy(client, settings).run(started)
         finally:
             if settings.pods_dir is not None and not any(settings.pods_dir.glob("*")):
-                tear_down(settings.bridge)
+                _leave(settings.bridge)
+
+
+def _leave(bridge: str) -> None:
+    from edgevirt.linux.nft import NftError
+
+    try:
+        tear_down(bridge)
+    except NftError as error:
+        log.warning("the rules of services could not be removed", extra={"error": str(error)})
 
 
 def tear_down(bridge: str) -> None:

@@ -55,7 +55,9 @@ def script(place: Place, entries: Sequence[Entry]) -> str:
             "prerouting",
             [
                 "type nat hook prerouting priority dstnat; policy accept;",
-                "jump services",
+                # Cluster addresses of another instance on this machine are its own pods' business.
+                f'iifname "{place.bridge}" jump services',
+                f'iifname != "{place.bridge}" ip daddr != {subnet} jump services',
                 f"ip daddr != {LOOPBACK} fib daddr type local jump nodeports",
             ],
         )

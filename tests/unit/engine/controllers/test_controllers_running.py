@@ -311,3 +311,18 @@ async def test_a_lease_alone_keeps_a_node_alive() -> None:
         await world.clock.advance(41)
         await settle(200)
         assert taint_keys(world) == ["unreachable"]
+
+
+async def test_the_first_object_of_a_kind_is_noticed_but_for_the_clusters_own_service() -> None:
+    world = World()
+    world.api.put(PODS, "here already")
+    async with running(world, world.collector):
+        assert world.collector.appearance("", "pods").is_set()
+        waiting = world.collector.appearance("", "configmaps")
+        assert not waiting.is_set()
+        world.api.put("/api/v1/namespaces/default/configmaps", "kubernetes")
+        await settle(200)
+        assert not waiting.is_set(), "it is in every cluster and nobody's work"
+        world.api.put(MAPS, "first")
+        await settle(200)
+        assert waiting.is_set()

@@ -76,6 +76,8 @@ def test_the_script_replaces_the_table_as_a_whole() -> None:
     assert text.count("{") == text.count("}")
     assert "ip daddr 10.96.0.0/12 jump refuse" in text
     assert 'iifname "br0" ip daddr 127.0.0.0/8 drop' in text
+    assert '    iifname "br0" jump services' in text
+    assert 'iifname != "br0" ip daddr != 10.96.0.0/12 jump services' in text
 
 
 def test_several_targets_are_chosen_at_random_or_by_the_client() -> None:

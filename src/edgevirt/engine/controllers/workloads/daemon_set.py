@@ -29,7 +29,7 @@ from edgevirt.kube.ownership import controller_of
 
 class DaemonSetController:
     def __init__(self, shared: Shared) -> None:
-        self._desk = Desk(shared, "daemon-set-controller", self._reconcile)
+        self._desk = Desk(shared, "daemon-set-controller", self._reconcile, component="daemonset-controller")
         self._sets = self._desk.informer(DAEMON_SETS)
         self._pods = self._desk.informer(PODS)
         self._nodes = self._desk.informer(NODES)
