@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgevirt.engine.kubelet import state
+from edgevirt.engine.kubelet.stdio import Input
 
 from .conftest import Node, manifest, settings_to
 
@@ -26,12 +27,13 @@ class Victim:
         self._manifests.write_text(json.dumps(manifests))
         self._process: asyncio.subprocess.Process
 
-    async def start(self) -> None:
+    async def start(self, *more: str) -> None:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(Path(__file__).with_name("victim.py")),
             str(self._settings),
             str(self._manifests),
+            *more,
             stdout=asyncio.subprocess.PIPE,
         )
         await self.says("ready")
@@ -147,3 +149,50 @@ async def test_post_start_hook_that_was_cut_off_is_not_run_again(stopped: Node, 
     await node.api.until(lambda: node.api.phase(pod) == "Running")
     assert node.api.status(pod).container_statuses[0].restart_count == 0
     assert (place / "log").read_text() == "hook\n"
+
+
+async def test_pre_stop_hook_that_was_cut_off_is_begun_again_and_the_container_ends(
+    stopped: Node, tmp_path: Path
+) -> None:
+    node, place = stopped, tmp_path / "place"
+    place.mkdir()
+    os.mkfifo(place / "begun")
+    script = "if [ -e /place/log ]; then echo again >> /place/log; exit; fi;"
+    script += " echo once >> /place/log; echo now > /place/begun; sleep 1000"
+    container = {
+        "volumeMounts": [{"name": "place", "mountPath": "/place"}],
+        "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", script]}}},
+    }
+    volumes = [{"name": "place", "hostPath": {"path": str(place)}}]
+    command = "trap 'echo bye >> /place/log; exit 0' TERM; while true; do sleep 0.05; done"
+    wanted = manifest("pod", "sh", "-c", command, container=container, volumes=volumes)
+    victim = Victim(node, tmp_path, [wanted])
+    await victim.start("delete")
+    await victim.says("running")
+    assert await asyncio.to_thread((place / "begun").read_text) == "now\n"
+    await victim.kill()
+    pod = node.api.add(wanted)
+    await node.start()
+    node.api.ask_deletion(pod, 30)
+    await node.api.gone(pod)
+    assert (place / "log").read_text() == "once\nagain\nbye\n"
+
+
+async def test_shared_processes_and_a_terminal_are_taken_over(stopped: Node, tmp_path: Path) -> None:
+    node = stopped
+    wanted = manifest("pod", "sh", container={"stdin": True, "tty": True}, shareProcessNamespace=True)
+    victim = Victim(node, tmp_path, [wanted])
+    await victim.start()
+    await victim.says("running")
+    await victim.kill()
+    pod = node.api.add(wanted)
+    await node.start()
+    await node.api.until(lambda: node.api.phase(pod) == "Running")
+    worker = node.pods.get("default", "pod")
+    assert worker
+    assert worker.record.containers["main"].attempt == 1
+    keyboard = Input(worker.console_of("main").directory)
+    await keyboard.write(b"exit 4\n")
+    keyboard.close()
+    await node.api.until(lambda: node.api.phase(pod) == "Failed")
+    assert node.api.status(pod).container_statuses[0].state.terminated.exit_code == 4

@@ -1,6 +1,7 @@
-"""A kubelet in a process of its own, to be killed: `python victim.py settings.json manifests.json`.
+"""A kubelet in a process of its own, to be killed: `python victim.py settings.json manifests.json [delete]`.
 
-Prints "ready" when it is in charge and "running" when every pod reported Running.
+Prints "ready" when it is in charge and "running" when every pod reported Running; with `delete` their
+deletion is asked for then.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ async def main() -> None:
     pods = [node.api.add(manifest) for manifest in json.loads(Path(sys.argv[2]).read_text())]
     await node.api.until(lambda: all(node.api.phase(pod) == "Running" for pod in pods))
     print("running", flush=True)
+    if "delete" in sys.argv:
+        for pod in pods:
+            node.api.ask_deletion(pod, 30)
     await asyncio.Event().wait()
 
 

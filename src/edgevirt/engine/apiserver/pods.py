@@ -151,8 +151,11 @@ def container_faults(spec: Json, at: str = "spec") -> list[Cause]:
 
 
 def qos_class(spec: Json) -> str:
-    """Guaranteed, Burstable or BestEffort, from the containers' cpu and memory."""
+    """Guaranteed, Burstable or BestEffort, from cpu and memory of the pod itself, else of its containers."""
     containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    own = spec.get("resources") or {}
+    if own.get("requests") or own.get("limits"):
+        containers = [spec]
     any_set, guaranteed = False, bool(containers)
     for container in containers:
         resources = container.get("resources") or {}

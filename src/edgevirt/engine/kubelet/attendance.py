@@ -26,6 +26,8 @@ UNKNOWN_EXIT = "ContainerStatusUnknown"
 _LONG_RUN = 600.0
 """Seconds after which a run counts as a success of its kind: the next failure is the first one again."""
 _MAX_WORDS = 4096
+_MAX_LOG, _MAX_LINES = 2048, 80
+"""How much of a log stands in for last words."""
 
 
 def attend(
@@ -174,17 +176,17 @@ def _restarts(resident: Resident, container: Container, code: int) -> bool:
 
 def _last_words(container: Container, attempt: Attempt, code: int) -> str:
     """The termination message: the file, or the log's end when the pod asks for that after a failure."""
-    words = _tail(attempt.directory / containers.TERMINATION_LOG)
+    words = _tail(attempt.directory / containers.TERMINATION_LOG, _MAX_WORDS)
     if not words and code != 0 and container.termination_message_policy == "FallbackToLogsOnError":
-        words = _tail(attempt.log)
+        words = "".join(_tail(attempt.log, _MAX_LOG).splitlines(keepends=True)[-_MAX_LINES:])
     return words
 
 
-def _tail(path: Path) -> str:
+def _tail(path: Path, most: int) -> str:
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(size - _MAX_WORDS, 0))
-            return file.read(_MAX_WORDS).decode(errors="replace")
+            file.seek(max(size - most, 0))
+            return file.read(most).decode(errors="replace")
     except OSError:
         return ""

@@ -35,20 +35,27 @@ def of_container(resources: ResourceRequirements | None) -> Limits:
 
 
 def of_pod(pod: Pod) -> Limits:
-    """The whole pod's: sums, the larger of init and regular containers, plus overhead."""
+    """The whole pod's: its own, else sums, the larger of init and regular containers; plus overhead."""
     assert pod.spec
+    level = pod.spec.resources or ResourceRequirements()
     requested = _total(pod, lambda c: _requested_millicores(c.resources))
+    if "cpu" in level.requests or "cpu" in level.limits:
+        requested = _requested_millicores(level)
     overhead = pod.spec.overhead
     extra_cpu = quantity.to_millicores(overhead.get("cpu", 0))
     extra_memory = quantity.to_bytes(overhead.get("memory", 0))
     regular = (*pod.spec.containers, *(c for c in pod.spec.init_containers if c.restart_policy == "Always"))
     every = (*pod.spec.containers, *pod.spec.init_containers)
     memory = cpu = None
-    if all(c.resources and "memory" in c.resources.limits for c in every) and regular:
+    if "memory" in level.limits:
+        memory = extra_memory + quantity.to_bytes(level.limits["memory"])
+    elif all(c.resources and "memory" in c.resources.limits for c in every) and regular:
         memory = extra_memory + _total(
             pod, lambda c: quantity.to_bytes(c.resources.limits["memory"]) if c.resources else 0
         )
-    if all(c.resources and "cpu" in c.resources.limits for c in every) and regular:
+    if "cpu" in level.limits:
+        cpu = extra_cpu + quantity.to_millicores(level.limits["cpu"])
+    elif all(c.resources and "cpu" in c.resources.limits for c in every) and regular:
         cpu = extra_cpu + _total(
             pod, lambda c: quantity.to_millicores(c.resources.limits["cpu"]) if c.resources else 0
         )
@@ -79,22 +86,25 @@ def quota(millicores: int) -> int:
 
 
 def qos_class(pod: Pod) -> str:
-    """Guaranteed, Burstable or BestEffort."""
+    """Guaranteed, Burstable or BestEffort: by the pod's own resources, else by its containers'."""
     assert pod.spec
     containers = (*pod.spec.containers, *pod.spec.init_containers)
-    named = [(name, c) for c in containers if c.resources for name in ("cpu", "memory")]
+    everybody = [c.resources or ResourceRequirements() for c in containers]
+    if pod.spec.resources and (pod.spec.resources.requests or pod.spec.resources.limits):
+        everybody = [pod.spec.resources]
     if not any(
         _positive(source.get(name))
-        for name, c in named
-        for source in (c.resources.limits, c.resources.requests)  # type: ignore[union-attr]  # filtered above
+        for name in ("cpu", "memory")
+        for one in everybody
+        for source in (one.limits, one.requests)
     ):
         return "BestEffort"
-    for container in containers:
+    for one in everybody:
         for name in ("cpu", "memory"):
-            if container.resources is None or not _positive(container.resources.limits.get(name)):
+            if not _positive(one.limits.get(name)):
                 return "Burstable"
-            limit = container.resources.limits[name]
-            request = container.resources.requests.get(name, limit)
+            limit = one.limits[name]
+            request = one.requests.get(name, limit)
             if quantity.parse(request) != quantity.parse(limit):
                 return "Burstable"
     return "Guaranteed"
@@ -111,9 +121,24 @@ def oom_score(pod: Pod, container: Container, node_memory: int) -> int:
             return -997
         case "BestEffort":
             return 1000
-    requests = container.resources.requests if container.resources else {}
-    asked = quantity.to_bytes(requests.get("memory", 0))
+    asked = _requested_bytes(container) + _share_of_rest(pod)
     return min(max(1000 - 1000 * asked // max(node_memory, 1), 3), 999)
+
+
+def _requested_bytes(container: Container) -> int:
+    return quantity.to_bytes(container.resources.requests.get("memory", 0)) if container.resources else 0
+
+
+def _share_of_rest(pod: Pod) -> int:
+    """A container's part of the memory that the pod asks for beyond what its containers do."""
+    spec = pod.spec
+    level = spec.resources if spec else None
+    if spec is None or level is None or "memory" not in level.requests:
+        return 0
+    sidecars = [c for c in spec.init_containers if c.restart_policy == "Always"]
+    lasting = [*spec.containers, *sidecars]
+    rest = quantity.to_bytes(level.requests["memory"]) - sum(_requested_bytes(c) for c in lasting)
+    return max(rest, 0) // max(len(lasting), 1)
 
 
 def extended(container: Container) -> tuple[tuple[str, int], ...]:

@@ -66,10 +66,11 @@ def survey(pod: Pod, candidates: Sequence[Candidate], namespaces: NamespaceLabel
     liked: collections.Counter[Place] = collections.Counter()
     required, anti = _required(pod), _required_anti(pod)
     found = False
+    asks = bool(required or anti or _has_preferences(pod))
     for candidate in candidates:
         labels = candidate.node.metadata.labels
         for other in candidate.usage.pods.values():
-            if not (required or anti or _has_preferences(pod) or _has_terms(other)):
+            if not (asks or _has_terms(other)):
                 continue
             if required and all(_matches(term, pod, other, namespaces) for term in required):
                 found = True

@@ -175,3 +175,30 @@ def test_bad_log_query_is_named(query: dict[str, str], name: str) -> None:
 def test_log_query_is_read() -> None:
     query = server.parse_query({"follow": "true", "tailLines": "3", "sinceSeconds": "10"}, 100.0)
     assert (query.follow, query.tail, query.since) == (True, 3, 90.0)
+
+
+def test_resources_of_the_pod_itself_win_over_its_containers() -> None:
+    wanted = msgspec.convert(
+        {
+            "metadata": {"name": "p"},
+            "spec": {
+                "resources": {
+                    "requests": {"cpu": "1", "memory": "1Gi"},
+                    "limits": {"cpu": "2", "memory": "2Gi"},
+                },
+                "containers": [
+                    {"name": "a", "resources": {"requests": {"memory": "512Mi"}}},
+                    {"name": "b"},
+                ],
+            },
+        },
+        Pod,
+    )
+    assert resources.of_pod(wanted) == resources.Limits(1024, 200_000, 2 << 30)
+    assert resources.qos_class(wanted) == "Burstable"
+    assert wanted.spec
+    scores = [resources.oom_score(wanted, container, 4 << 30) for container in wanted.spec.containers]
+    assert scores == [1000 - 187, 1000 - 62], "what the containers do not ask for themselves is shared"
+    assert wanted.spec.resources
+    wanted.spec.resources.requests.update(wanted.spec.resources.limits)
+    assert resources.qos_class(wanted) == "Guaranteed"
