@@ -137,7 +137,7 @@ DIFFERENCES: dict[str, tuple[Known, ...]] = {
 }
 
 UNFINISHED: dict[str, tuple[int, str]] = {
-    "67-pod-subresources": (24, "no proxy, resize and ephemeral containers"),
+    "67-pod-subresources": (31, "no resize"),
 }
 
 

@@ -107,8 +107,10 @@ class PodSpec(Struct):
 
 
 class PodCondition(Struct):
-    last_probe_time: Time = ""
-    last_transition_time: Time = ""
+    """Both times are told even when they are not known, as null."""
+
+    last_probe_time: Time | None = None
+    last_transition_time: Time | None = None
     message: str = ""
     observed_generation: int | None = None
     reason: str = ""

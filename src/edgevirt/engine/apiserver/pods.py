@@ -39,7 +39,11 @@ class Pods(Plain):
     """Pod: phase and QoS at creation, a spec that stays, one list of addresses."""
 
     def complete(self, obj: Json) -> None:
-        _complete_addresses(obj.get("status") or {})
+        status = obj.get("status") or {}
+        _complete_addresses(status)
+        for condition in status.get("conditions") or ():
+            for moment in ("lastProbeTime", "lastTransitionTime"):
+                condition.setdefault(moment, None)  # the times of a condition are always told
 
     def prepare_for_create(self, obj: Json, context: WriteContext) -> None:
         spec = obj.get("spec") or {}

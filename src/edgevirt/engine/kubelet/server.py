@@ -24,7 +24,6 @@ from edgevirt.engine.kubelet.kubelet import Pods
 from edgevirt.engine.kubelet.node import memory_bytes
 from edgevirt.engine.kubelet.resource_metrics import exposition, summary
 from edgevirt.engine.kubelet.settings import Settings
-from edgevirt.engine.kubelet.streaming.routes import Streaming
 from edgevirt.engine.pki.identity import IdentityError, peer_role
 from edgevirt.linux import inotify
 
@@ -67,7 +66,9 @@ def application(pods: Pods, settings: Settings) -> web.Application:
     app.router.add_get("/metrics/resource", _metrics)
     app.router.add_get("/stats/summary", _summary)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _container_logs)
-    Streaming(pods).add_to(app)
+    for path in ("/exec/{namespace}/{pod}/{container}", "/attach/{namespace}/{pod}/{container}"):
+        app.router.add_route("*", path, _stream)
+    app.router.add_route("*", "/portForward/{namespace}/{pod}", _stream)
     return app
 
 
@@ -117,6 +118,12 @@ async def _pods(request: web.Request) -> web.Response:
     items = [worker.pod for worker in request.app[_PODS].all()]
     body = {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}
     return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+
+async def _stream(request: web.Request) -> web.StreamResponse:
+    from edgevirt.engine.kubelet.streaming.routes import answer  # most nodes are never asked for it
+
+    return await answer(request, request.app[_PODS])
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -47,7 +47,7 @@ def available_in(pod: Pod, min_ready_seconds: int, now: datetime.datetime) -> fl
         return None
     if min_ready_seconds == 0:
         return 0.0
-    since = parse_time(ready.last_transition_time)
+    since = parse_time(ready.last_transition_time or "")
     if since is None:
         return float(min_ready_seconds)
     return max(0.0, min_ready_seconds - (now - since).total_seconds())

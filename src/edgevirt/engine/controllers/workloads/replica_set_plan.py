@@ -57,7 +57,7 @@ def _keep_rank(pod: Pod, pods: Sequence[Pod]) -> tuple[object, ...]:
         pod_state.is_ready(pod),
         _deletion_cost(pod),
         -together,
-        _reversed(ready.last_transition_time if ready and ready.status == "True" else ""),
+        _reversed((ready.last_transition_time or "") if ready and ready.status == "True" else ""),
         -pod_state.restarts(pod),
         _reversed(pod.metadata.creation_timestamp),
     )

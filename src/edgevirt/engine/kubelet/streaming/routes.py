@@ -50,32 +50,28 @@ class Refused(Exception):
         self.response = web.Response(status=status, text=f"{text}\n", headers=headers)
 
 
-class Streaming:
-    """Handlers for an aiohttp application."""
+async def answer(request: web.Request, pods: Pods) -> web.StreamResponse:
+    """Handler for all routes; the first part of the path says which."""
+    if request.method not in ("GET", "POST"):
+        raise web.HTTPMethodNotAllowed(request.method, ("GET", "POST"))
+    streaming = _Streaming(pods)
+    kind = request.path.split("/")[1]
+    handler = {
+        "exec": streaming.exec,
+        "attach": streaming.attach,
+        "portForward": streaming.port_forward,
+    }[kind]
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return refused.response
 
+
+class _Streaming:
     def __init__(self, pods: Pods) -> None:
         self._pods = pods
 
-    def add_to(self, app: web.Application) -> None:
-        for method in ("GET", "POST"):
-            app.router.add_route(method, "/exec/{namespace}/{pod}/{container}", self._answer(self._exec))
-            app.router.add_route(method, "/attach/{namespace}/{pod}/{container}", self._answer(self._attach))
-            app.router.add_route(method, "/portForward/{namespace}/{pod}", self._answer(self._port_forward))
-
-    @staticmethod
-    def _answer(
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        @functools.wraps(handler)
-        async def answered(request: web.Request) -> web.StreamResponse:
-            try:
-                return await handler(request)
-            except Refused as refused:
-                return refused.response
-
-        return answered
-
-    async def _exec(self, request: web.Request) -> web.StreamResponse:
+    async def exec(self, request: web.Request) -> web.StreamResponse:
         worker, options = self._worker(request), _options(request)
         name = request.match_info["container"]
         place = worker.place_of(name)
@@ -85,7 +81,7 @@ class Streaming:
             raise Refused(400, "you must specify a command")
         return await _serve_remote(request, options, lambda remote: execute(Place(*place), options, remote))
 
-    async def _attach(self, request: web.Request) -> web.StreamResponse:
+    async def attach(self, request: web.Request) -> web.StreamResponse:
         worker, options = self._worker(request), _options(request)
         name = request.match_info["container"]
         found = worker.log_of(name)
@@ -95,7 +91,7 @@ class Streaming:
         console = worker.console_of(name)
         return await _serve_remote(request, options, lambda remote: attach(log, ended, console, remote))
 
-    async def _port_forward(self, request: web.Request) -> web.StreamResponse:
+    async def port_forward(self, request: web.Request) -> web.StreamResponse:
         worker = self._worker(request)
         namespace: Path | None = worker.network_namespace()
         services = worker.services
