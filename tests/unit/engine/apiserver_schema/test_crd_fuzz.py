@@ -17,6 +17,7 @@ from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.schema.crd import served_resources
 from edgevirt.engine.apiserver.schema.structural import StructuralSchema
 from edgevirt.engine.apiserver.schema.structural_rules import check_structural
+from edgevirt.engine.apiserver.schema.values import compiled
 from edgevirt.engine.apiserver.strategies import Custom
 from edgevirt.engine.apiserver.write import complete
 
@@ -183,3 +184,8 @@ def test_an_admitted_schema_judges_any_object_and_settles_it_at_once(
     for before in (None, {**obj, "spec": old}):
         for cause in made.validate(obj, before):
             assert cause.message
+
+
+def test_a_field_may_be_required_twice() -> None:
+    """It was an internal error when the definition's first object came."""
+    assert compiled({"type": "object", "required": ["a", "a"]}).is_valid({"a": 1})

@@ -73,6 +73,8 @@ def compiled(schema: Json) -> jsonschema_rs.Draft7Validator:
 def to_json_schema(schema: Json) -> Json:
     """A structural schema in the vocabulary of JSON Schema draft 7."""
     translated: Json = {key: schema[key] for key in _COPIED if schema.get(key) not in (None, "", [])}
+    if "required" in translated:  # a definition may name a field twice, JSON Schema may not
+        translated["required"] = list(dict.fromkeys(translated["required"]))
     for key in _COUNTS:
         if translated.get(key, 0) < 0:
             # JSON Schema forbids these; nothing is shorter than 0, and everything is longer than -1.
