@@ -73,8 +73,8 @@ class Limits:
 class Database:
     """The open file. Used by one thread at a time.
 
-    `suspect`: a commit failed and none has succeeded since. Opening raises `StoreLocked`, `StoreCorrupt`,
-    `StoreUnreadable` or `StoreIncompatible`.
+    `suspect`: a commit failed, not for want of space, and none has succeeded since. Opening raises
+    `StoreLocked`, `StoreCorrupt`, `StoreUnreadable` or `StoreIncompatible`.
     """
 
     def __init__(self, path: Path, limits: Limits) -> None:
@@ -228,9 +228,11 @@ class Database:
             failpoints.hit(failpoints.BEFORE_COMMIT)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self.suspect = True
+            failure = _failure(self.path, error)
+            # What did not fit is not whole; anything else may have failed after it was.
+            self.suspect = self.suspect or not isinstance(failure, StoreFull)
             self._roll_back()
-            raise _failure(self.path, error) from error
+            raise failure from error
         failpoints.hit(failpoints.COMMITTED)
         self.suspect = False
         self._log_rows, self._log_bytes = rows_after, bytes_after
@@ -324,6 +326,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, limits: Limits) -> None
         raise StoreIncompatible(
             f"the store {path} has format {version}, this version reads up to {FORMAT}; run the newer version"
         )
+    if version < FORMAT:
+        raise StoreIncompatible(f"the store {path} has format {version}, which no version of edgevirt wrote")
     _configure(connection, limits)
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":

@@ -503,6 +503,11 @@ async def test_foreign_or_newer_file_is_refused(tmp_path: Path) -> None:
     newer.close()
     with pytest.raises(StoreIncompatible, match="newer version"):
         await Store.open(tmp_path / "s")
+    older = sqlite3.connect(tmp_path / "s")
+    older.execute("PRAGMA user_version = 0")
+    older.close()
+    with pytest.raises(StoreIncompatible, match="format 0, which no version"):
+        await Store.open(tmp_path / "s")
 
 
 async def test_scan_pages_by_prefix_and_position(store: Store) -> None:
