@@ -109,3 +109,21 @@ def test_run_makes_a_pod_and_talks_to_it(kubectl: Kubectl) -> None:
     assert "typed" in talked.stdout, talked
     assert talked.returncode == 3, talked
     assert kubectl("get", "pod", "inner", "--ignore-not-found") == ""
+
+
+@pytest.mark.client("kubectl", "debug: an ephemeral container with a target, and a copy of a pod")
+def test_a_pod_can_be_debugged(web: Kubectl) -> None:
+    if not web.modern:
+        pytest.skip("Debian's has it as an experiment of another name")
+    image = f"--image={IMAGE}"
+    seen = ("--", "sh", "-c", "echo looking; ps | grep -c '[h]ttpd'")
+    web("debug", "web", image, "--target=main", "--container=look", "--profile=general", *seen)
+    states = "{.status.ephemeralContainerStatuses[0].state}{'\\n'}"
+    with web.started("get", "pod", "web", "-w", "-o", f"jsonpath={states}") as watch:
+        watch.until("terminated")
+    assert web("logs", "web", "-c", "look") == "looking\n1\n"
+    assert "Ephemeral Containers:" in web("describe", "pod", "web")
+    assert web("get", "pod", "web").split()[6] == "1/1"
+    web("debug", "web", "--copy-to=copy", "--container=main", "--profile=general", "--", "sleep", "1000")
+    web("wait", "pod/copy", "--for=condition=Ready", "--timeout=60s")
+    assert web("get", "pod", "copy", "-o", "jsonpath={.spec.containers[0].command}") == '["sleep","1000"]'
