@@ -231,6 +231,27 @@ async def test_a_suspended_job_waits_and_a_finished_one_expires(cluster: SmallCl
     await cluster.until(JOBS, "later", lambda one: one is None)
 
 
+async def test_suspending_a_running_job_costs_it_no_failure(cluster: SmallCluster) -> None:
+    spec = {"parallelism": 2, "completions": 2, "backoffLimit": 0}
+    await cluster.kubectl("apply", "-f", "-", stdin=job("paused", "sleep inf", **spec))
+
+    def running(one: Job | None) -> bool:
+        return one is not None and one.status is not None and one.status.ready == 2
+
+    await cluster.until(JOBS, "paused", running)
+    await cluster.kubectl("patch", "job", "paused", "-p", '{"spec":{"suspend":true}}')
+    await cluster.until_all(
+        PODS, lambda all_: not any(p.metadata.labels.get("job-name") == "paused" for p in all_)
+    )
+    suspended = await cluster.until(JOBS, "paused", lambda one: holds(one, "Suspended"))
+    assert suspended is not None
+    assert suspended.status is not None
+    assert not suspended.status.failed
+    await cluster.kubectl("patch", "job", "paused", "-p", '{"spec":{"suspend":false}}')
+    await cluster.until(JOBS, "paused", running)
+    await cluster.kubectl("delete", "job", "paused")
+
+
 async def test_a_cron_job_makes_jobs_and_lends_its_template(cluster: SmallCluster) -> None:
     cron = {
         "apiVersion": "batch/v1",

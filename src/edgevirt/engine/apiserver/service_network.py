@@ -27,29 +27,41 @@ class Pool:
     """Values that are taken by owners, for good (stored) or while a write lasts (held)."""
 
     def __init__(self) -> None:
-        self._stored: dict[object, str] = {}
-        self._held: dict[object, str] = {}
+        self._stored = _Owned()
+        self._held = _Owned()
 
     def is_free(self, value: object, owner: str) -> bool:
-        return all(held.get(value, owner) == owner for held in (self._stored, self._held))
+        return all(taken.owners.get(value, owner) == owner for taken in (self._stored, self._held))
 
     def hold(self, value: object, owner: str) -> None:
-        self._held[value] = owner
+        self._held.add(value, owner)
 
     def release(self, owner: str) -> None:
         """What the owner held is free again, unless it was stored meanwhile."""
-        for value in [value for value, holder in self._held.items() if holder == owner]:
-            del self._held[value]
+        self._held.forget(owner)
 
     def store(self, owner: str, values: Iterable[object]) -> None:
         """`values` are all the owner has now."""
-        for value in [value for value, holder in self._stored.items() if holder == owner]:
-            del self._stored[value]
+        self._stored.forget(owner)
         for value in values:
-            self._stored[value] = owner
+            self._stored.add(value, owner)
 
-    def __len__(self) -> int:
-        return len(self._stored)
+
+class _Owned:
+    """Value -> owner, and back."""
+
+    def __init__(self) -> None:
+        self.owners: dict[object, str] = {}
+        self._values: dict[str, list[object]] = {}
+
+    def add(self, value: object, owner: str) -> None:
+        self.owners[value] = owner
+        self._values.setdefault(owner, []).append(value)
+
+    def forget(self, owner: str) -> None:
+        for value in self._values.pop(owner, ()):
+            if self.owners.get(value) == owner:
+                del self.owners[value]
 
 
 class ServiceNetwork:

@@ -112,7 +112,8 @@ def test_a_failed_pod_is_replaced_later_and_later() -> None:
 def test_a_suspended_job_ends_its_pods_and_starts_anew() -> None:
     suspended = plan(job(suspend=True), [tracked("a")], NOW)
     assert kinds(suspended) == {"Suspended": "JobSuspended"}
-    assert [p.metadata.name for p in suspended.delete] == ["a"]
+    assert [p.metadata.name for p in suspended.drop] == ["a"], "its end is no failure"
+    assert suspended.delete == ()
     assert suspended.status.start_time == ""
     resumed = plan(job(suspended.status), [], NOW)
     assert resumed.make == (-1, -1)
@@ -120,6 +121,12 @@ def test_a_suspended_job_ends_its_pods_and_starts_anew() -> None:
     assert [(c.type, c.status, c.reason) for c in resumed.status.conditions] == [
         ("Suspended", "False", "JobResumed")
     ]
+
+
+def test_pods_that_are_not_wanted_any_more_end_uncounted() -> None:
+    planned = plan(job(parallelism=1), [tracked("a"), tracked("b", "Pending")], NOW)
+    assert [p.metadata.name for p in planned.drop] == ["b"]
+    assert planned.delete == ()
 
 
 def test_an_indexed_job_makes_the_lowest_missing_indexes() -> None:

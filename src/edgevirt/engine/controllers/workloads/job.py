@@ -57,7 +57,9 @@ class JobController:
         await self._desk.write_status(JOBS, self._jobs, job, job.status, planned.status)
         for pod in planned.count:
             await self._untrack(pod)
-        for pod in planned.delete:
+        for pod in planned.drop:
+            await self._untrack(pod)
+        for pod in (*planned.delete, *planned.drop):
             await self._desk.delete(PODS, pod)
             self._desk.recorder.normal(job, "SuccessfulDelete", f"Deleted pod: {pod.metadata.name}")
         await make_pods(self._desk, self._pods, job, [pod_of(job, index) for index in planned.make])

@@ -28,11 +28,15 @@ BURST = 500
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """`make` lists completion indexes, or -1 for pods without one. `count`: take their finalizer off."""
+    """`make` lists completion indexes, or -1 for pods without one. `count`: take their finalizer off.
+
+    `delete` are pods whose end counts; `drop` are pods that are not wanted any more, which end uncounted.
+    """
 
     status: JobStatus
     make: tuple[int, ...] = ()
     delete: tuple[Pod, ...] = ()
+    drop: tuple[Pod, ...] = ()
     count: tuple[Pod, ...] = ()
     look_again: float | None = None
     event: tuple[str, str, str] | None = None
@@ -93,11 +97,11 @@ def plan(job: Job, pods: Sequence[Pod], now: datetime.datetime) -> Plan:
         )
         status = msgspec.structs.replace(status, start_time=moment)
         event = ("Normal", "Resumed", "Job resumed")
-    make, delete, wait = _sizes(spec, status, active, terminating, pods, indexes, succeeded, now)
+    make, drop, wait = _sizes(spec, status, active, terminating, pods, indexes, succeeded, now)
     deadline = _deadline_left(spec, status, now)
     status = _numbers(status, spec, len(active), active, terminating, indexes)
     waits = [each for each in (wait, deadline) if each is not None]
-    return Plan(status, make, delete, count, min(waits, default=None), event)
+    return Plan(status, make, (), drop, count, min(waits, default=None), event)
 
 
 def _ended(pod: Pod) -> bool:
@@ -269,7 +273,7 @@ def _suspended(
     )
     status = msgspec.structs.replace(status, start_time="")
     numbers = _numbers(status, spec, 0, (), (*active, *terminating), indexes)
-    return Plan(numbers, delete=tuple(active), count=count, event=event)
+    return Plan(numbers, drop=tuple(active), count=count, event=event)
 
 
 # While it runs ------------------------------------------------------------------------------------------
@@ -285,7 +289,7 @@ def _sizes(
     succeeded: int,
     now: datetime.datetime,
 ) -> tuple[tuple[int, ...], tuple[Pod, ...], float | None]:
-    """(indexes to make pods for, pods to delete, seconds to wait because of failures)."""
+    """(indexes to make pods for, pods to drop, seconds to wait because of failures)."""
     parallelism = 1 if spec.parallelism is None else spec.parallelism
     if spec.completions is None:
         wanted = len(active) if succeeded else parallelism
