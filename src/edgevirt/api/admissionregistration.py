@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import field
+
 from edgevirt.api.meta import Condition, KubeObject, LabelSelector, Struct
 
 
@@ -148,3 +150,41 @@ class ValidatingAdmissionPolicyBindingSpec(Struct):
 
 class ValidatingAdmissionPolicyBinding(KubeObject):
     spec: ValidatingAdmissionPolicyBindingSpec | None = None
+
+
+class ApplyConfiguration(Struct):
+    expression: str = ""
+
+
+class JSONPatch(Struct):
+    expression: str = ""
+
+
+class Mutation(Struct):
+    apply_configuration: ApplyConfiguration | None = None
+    json_patch: JSONPatch | None = field(default=None, name="jsonPatch")
+    patch_type: str = ""
+
+
+class MutatingAdmissionPolicySpec(Struct):
+    failure_policy: str = ""
+    match_conditions: tuple[MatchCondition, ...] = ()
+    match_constraints: MatchResources | None = None
+    mutations: tuple[Mutation, ...] = ()
+    param_kind: ParamKind | None = None
+    reinvocation_policy: str = ""
+    variables: tuple[Variable, ...] = ()
+
+
+class MutatingAdmissionPolicy(KubeObject):
+    spec: MutatingAdmissionPolicySpec | None = None
+
+
+class MutatingAdmissionPolicyBindingSpec(Struct):
+    match_resources: MatchResources | None = None
+    param_ref: ParamRef | None = None
+    policy_name: str = ""
+
+
+class MutatingAdmissionPolicyBinding(KubeObject):
+    spec: MutatingAdmissionPolicyBindingSpec | None = None

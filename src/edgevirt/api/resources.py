@@ -76,6 +76,22 @@ VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
     admissionregistration.ValidatingWebhookConfiguration,
     namespaced=False,
 )
+MUTATING_ADMISSION_POLICIES = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingadmissionpolicies",
+    "MutatingAdmissionPolicy",
+    admissionregistration.MutatingAdmissionPolicy,
+    namespaced=False,
+)
+MUTATING_ADMISSION_POLICY_BINDINGS = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingadmissionpolicybindings",
+    "MutatingAdmissionPolicyBinding",
+    admissionregistration.MutatingAdmissionPolicyBinding,
+    namespaced=False,
+)
 VALIDATING_ADMISSION_POLICIES = Resource(
     "admissionregistration.k8s.io",
     "v1",

@@ -48,7 +48,9 @@ SCENARIOS = (
 DIFFERENCES: dict[str, tuple[Known, ...]] = {
     "70-authn-configmap": (
         Known((1,), ".*", "the recorder kept the items of this list only"),
-        Known((2,), "status", "the service of the server itself is made by who installs it"),
+        Known((2,), ".spec.ports[0].targetPort", "another network and port than the recorder's"),
+        Known((2,), ".spec.clusterIP", "another network and port than the recorder's"),
+        Known((2,), ".spec.clusterIPs[0]", "another network and port than the recorder's"),
     ),
 }
 ANYWHERE = (

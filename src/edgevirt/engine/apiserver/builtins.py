@@ -9,7 +9,12 @@ import msgspec
 from edgevirt.api import authentication, authorization, events, resources
 from edgevirt.api.meta import Resource
 from edgevirt.engine.apiserver.cluster import storage_prefix
-from edgevirt.engine.apiserver.kinds.admission_policy import AdmissionPolicies, PolicyBindings
+from edgevirt.engine.apiserver.kinds.admission_policy import (
+    AdmissionPolicies,
+    MutatingPolicies,
+    MutatingPolicyBindings,
+    PolicyBindings,
+)
 from edgevirt.engine.apiserver.kinds.claim import Claims, Volumes
 from edgevirt.engine.apiserver.kinds.definition import Definitions
 from edgevirt.engine.apiserver.kinds.disruption import DisruptionBudgets
@@ -280,6 +285,8 @@ def builtin_registry(services: ServiceNetwork | None = None) -> Registry:
         _served(resources.CUSTOM_RESOURCE_DEFINITIONS, Definitions(), subresources=_STATUS, generation=True),
         _served(resources.MUTATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
         _served(resources.VALIDATING_WEBHOOK_CONFIGURATIONS, WebhookConfigurations(), generation=True),
+        _served(resources.MUTATING_ADMISSION_POLICIES, MutatingPolicies(), generation=True),
+        _served(resources.MUTATING_ADMISSION_POLICY_BINDINGS, MutatingPolicyBindings(), generation=True),
         _served(
             resources.VALIDATING_ADMISSION_POLICIES,
             AdmissionPolicies(),

@@ -6,12 +6,13 @@ Complaints are cel-go's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgevirt.engine.cel import types
 from edgevirt.engine.cel.errors import CompileError, Issue
 from edgevirt.engine.cel.functions import Functions, Overload
+from edgevirt.engine.cel.parser import dotted
 from edgevirt.engine.cel.syntax import (
     Bind,
     Call,
@@ -23,6 +24,7 @@ from edgevirt.engine.cel.syntax import (
     Node,
     OptionalMap,
     Select,
+    Struct,
 )
 from edgevirt.engine.cel.types import BOOL, DYN, ERROR, Bindings, Type, assignable, substitute
 from edgevirt.engine.cel.values import dynamic_type
@@ -30,17 +32,28 @@ from edgevirt.engine.cel.values import dynamic_type
 _UNKNOWN = ("dyn", "error")
 
 
-def check(source: str, root: Node, variables: Mapping[str, Type], functions: Functions) -> None:
+Structs = Callable[[str], Type | None]
+"""The type of struct literals of a name, or None if there is no such type."""
+
+
+def check(
+    source: str,
+    root: Node,
+    variables: Mapping[str, Type],
+    functions: Functions,
+    structs: Structs | None = None,
+) -> None:
     """Types the tree in place. Raises CompileError with everything that does not fit."""
-    checker = _Checker(variables, functions)
+    checker = _Checker(variables, functions, structs)
     checker.check(root)
     if checker.issues:
         raise CompileError(source, checker.issues)
 
 
 class _Checker:
-    def __init__(self, variables: Mapping[str, Type], functions: Functions) -> None:
+    def __init__(self, variables: Mapping[str, Type], functions: Functions, structs: Structs | None) -> None:
         self._variables = dict(variables)
+        self._structs = structs
         self._functions = functions
         self.issues: list[Issue] = []
 
@@ -58,6 +71,8 @@ class _Checker:
                 found = self._list(node)
             case MapLiteral():
                 found = self._map(node)
+            case Struct():
+                found = self._struct(node)
             case Comprehension():
                 found = self._comprehension(node)
             case Bind():
@@ -99,7 +114,7 @@ class _Checker:
     # Fields -------------------------------------------------------------------------------------------
 
     def _select(self, node: Select) -> Type:
-        path = _dotted(node)
+        path = dotted(node)
         if path in self._variables:
             node.qualified = path
             return self._variables[path]
@@ -126,7 +141,7 @@ class _Checker:
 
     def _call(self, node: Call) -> Type:
         if node.target is not None:
-            prefix = _dotted(node.target)
+            prefix = dotted(node.target)
             if prefix and prefix.split(".")[0] not in self._variables:
                 qualified = f"{prefix}.{node.function}"
                 if qualified in self._functions:
@@ -190,6 +205,25 @@ class _Checker:
         self._require_same([key for key, _, _ in node.entries], keys)
         self._require_same([value for _, value, _ in node.entries], held)
         return types.map_of(types.join(keys), types.join(held), len(held))
+
+    def _struct(self, node: Struct) -> Type:
+        """Fields of a type without declared ones may be anything; others must fit."""
+        found = self._structs(node.name) if self._structs is not None else None
+        for name, value, optional in node.entries:
+            kind = self.check(value)
+            kind = self._unwrapped(value, kind) if optional else kind
+            if found is None or not found.fields:
+                continue
+            wanted = found.fields.get(name)
+            if wanted is None:
+                self._report(value, f"undefined field '{name}'")
+            elif not assignable(wanted, kind, {}):
+                self._report(
+                    value, f"expected type of field '{name}' is '{wanted}' but provided type is '{kind}'"
+                )
+        if found is None:
+            return self._report(node, f"undeclared reference to '{node.name}' (in container '')")
+        return found
 
     def _unwrapped(self, node: Node, kind: Type) -> Type:
         if kind.kind == "optional":
@@ -267,14 +301,3 @@ class _Checker:
         if result.kind not in ("optional", *_UNKNOWN):
             self._report(node.body, f"expected type 'optional_type(dyn)' but found '{result}'")
         return result
-
-
-def _dotted(node: Node) -> str:
-    """`a.b.c` as text, or "" if the node is no plain path."""
-    parts: list[str] = []
-    while isinstance(node, Select) and not node.test and not node.optional:
-        parts.append(node.name)
-        node = node.operand
-    if not isinstance(node, Ident):
-        return ""
-    return ".".join([node.name, *reversed(parts)])

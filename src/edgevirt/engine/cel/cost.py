@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from edgevirt.engine.cel.evaluator import LIST_COST, MAP_COST
+from edgevirt.engine.cel.evaluator import LIST_COST, MAP_COST, STRUCT_COST
 from edgevirt.engine.cel.functions import capped
 from edgevirt.engine.cel.syntax import (
     Bind,
@@ -22,6 +22,7 @@ from edgevirt.engine.cel.syntax import (
     Node,
     OptionalMap,
     Select,
+    Struct,
 )
 from edgevirt.engine.cel.types import Type
 
@@ -55,6 +56,9 @@ def _estimate(node: Node) -> Estimate:
         case MapLiteral():
             parts = sum(estimate(key) + estimate(value) for key, value, _ in node.entries)
             return Estimate(capped(MAP_COST + parts), len(node.entries))
+        case Struct():
+            parts = sum(estimate(value) for _, value, _ in node.entries)
+            return Estimate(capped(STRUCT_COST + parts), len(node.entries))
         case Call():
             return _call(node, size)
         case Comprehension():

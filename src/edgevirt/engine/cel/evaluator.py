@@ -23,12 +23,13 @@ from edgevirt.engine.cel.syntax import (
     Node,
     OptionalMap,
     Select,
+    Struct,
 )
 from edgevirt.engine.cel.types import UNBOUNDED
-from edgevirt.engine.cel.values import NONE, Optional, kind_of, size_of
+from edgevirt.engine.cel.values import NONE, Optional, StructValue, kind_of, size_of
 
-LIST_COST, MAP_COST = 10, 30
-"""What making a list or a map costs, apart from its elements."""
+LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
+"""What making a list, a map or a struct costs, apart from its elements."""
 
 
 class Budget:
@@ -75,6 +76,8 @@ def runnable(node: Node) -> Run:
             return _list(node)
         case MapLiteral():
             return _map(node)
+        case Struct():
+            return _struct(node)
         case Comprehension():
             return _comprehension(node)
         case Bind():
@@ -283,6 +286,24 @@ def _map(node: MapLiteral) -> Run:
                 value = value.value
             _add(made, key, value)
         return made
+
+    return run
+
+
+def _struct(node: Struct) -> Run:
+    runs = [(name, runnable(value), optional) for name, value, optional in node.entries]
+    type_name = node.name
+
+    def run(frame: Frame) -> StructValue:
+        frame.budget.spend(STRUCT_COST)
+        fields: dict[str, Any] = {}
+        for name, value_run, optional in runs:
+            value = value_run(frame)
+            if not optional:
+                fields[name] = value
+            elif _held(value).present:
+                fields[name] = value.value
+        return StructValue(type_name, fields)
 
     return run
 

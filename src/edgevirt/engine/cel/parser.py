@@ -22,6 +22,7 @@ from edgevirt.engine.cel.syntax import (
     Node,
     OptionalMap,
     Select,
+    Struct,
 )
 from edgevirt.engine.cel.values import Uint
 
@@ -192,6 +193,8 @@ class _Parser:
         while True:
             if (dot := self._accept(".")) is not None:
                 node = self._after_dot(node, dot)
+            elif self._next.kind == "{" and (name := dotted(node)):
+                node = self._struct(node.offset, name)
             elif (bracket := self._accept("[")) is not None:
                 optional = self._accept("?") is not None
                 index = self._expression()
@@ -252,7 +255,7 @@ class _Parser:
         return Literal(token.offset, Uint(value) if isinstance(value, Uint) else value)
 
     def _name(self) -> Node:
-        leading = self._accept(".") is not None
+        self._accept(".")
         token = self._accept("ident")
         if token is None:
             self._unexpected("IDENTIFIER")
@@ -261,8 +264,6 @@ class _Parser:
         if self._next.kind == "(":
             parenthesis = self._take()
             return self._function(token, parenthesis, self._arguments(")"))
-        if self._next.kind == "{" and not leading:
-            self._fail(f"undeclared reference to '{token.text}' (in container '')", token.offset)
         return Ident(token.offset, token.text)
 
     def _list(self) -> Node:
@@ -277,6 +278,21 @@ class _Parser:
                 break
         self._expect("]")
         return ListLiteral(start.offset, items, frozenset(optional))
+
+    def _struct(self, offset: int, name: str) -> Node:
+        self._take()
+        entries: list[tuple[str, Node, bool]] = []
+        while self._next.kind != "}":
+            optional = self._accept("?") is not None
+            field = self._accept("ident")
+            if field is None:
+                self._unexpected("IDENTIFIER")
+            self._expect(":")
+            entries.append((field.text, self._expression(), optional))
+            if not self._accept(","):
+                break
+        self._expect("}")
+        return Struct(offset, name, entries)
 
     def _map(self) -> Node:
         start = self._take()
@@ -329,6 +345,17 @@ class _Parser:
         return ""
 
 
+def dotted(node: Node) -> str:
+    """`a.b.c` as text, or "" if the node is no plain path."""
+    parts: list[str] = []
+    while isinstance(node, Select) and not node.test and not node.optional:
+        parts.append(node.name)
+        node = node.operand
+    if not isinstance(node, Ident):
+        return ""
+    return ".".join([node.name, *reversed(parts)])
+
+
 def children(node: Node) -> list[Node]:
     """The nodes directly below."""
     match node:
@@ -340,6 +367,8 @@ def children(node: Node) -> list[Node]:
             return node.items
         case MapLiteral():
             return [part for key, value, _ in node.entries for part in (key, value)]
+        case Struct():
+            return [value for _, value, _ in node.entries]
         case Comprehension():
             return [node.range, *node.args]
         case Bind():

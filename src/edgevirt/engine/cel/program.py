@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgevirt.engine.cel import parser
-from edgevirt.engine.cel.checker import check
+from edgevirt.engine.cel.checker import Structs, check
 from edgevirt.engine.cel.cost import estimate
 from edgevirt.engine.cel.errors import CompileError, Issue
 from edgevirt.engine.cel.evaluator import Budget, Frame, runnable
@@ -55,19 +55,24 @@ class Environment:
     """Variables with their types, and the functions there are."""
 
     def __init__(
-        self, variables: Mapping[str, Type], functions: Functions | None = None, literals: bool = True
+        self,
+        variables: Mapping[str, Type],
+        functions: Functions | None = None,
+        literals: bool = True,
+        structs: Structs | None = None,
     ) -> None:
-        """`literals` says whether dates, durations and patterns given as text are checked at once."""
+        """`literals` says whether dates, durations and patterns given as text are checked at once; `structs`
+        knows the types of struct literals."""
         names = type_names()
         self._variables = {**{name: found[0] for name, found in names.items()}, **variables}
         self._names = {name: found[1] for name, found in names.items()}
         self._functions = {**standard_functions(), **(functions or {})}
-        self._literals = literals
+        self._literals, self._structs = literals, structs
 
     def compile(self, text: str, wanted: Sequence[Type] = ()) -> Program:
         """Raises CompileError. `wanted` lists the types the result may have; none means any."""
         root = parser.parse(text)
-        check(text, root, self._variables, self._functions)
+        check(text, root, self._variables, self._functions, self._structs)
         if self._literals and (issues := literal_issues(root)):
             raise CompileError(text, issues)
         if wanted and root.type.kind not in ("dyn", *(kind.kind for kind in wanted)):
@@ -78,5 +83,6 @@ class Environment:
         """An environment with more variables."""
         made = Environment.__new__(Environment)
         made._variables = {**self._variables, **variables}
-        made._names, made._functions, made._literals = self._names, self._functions, self._literals
+        made._names, made._functions = self._names, self._functions
+        made._literals, made._structs = self._literals, self._structs
         return made

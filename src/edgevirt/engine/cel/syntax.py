@@ -65,6 +65,14 @@ class MapLiteral(Node):
 
 
 @dataclass(slots=True)
+class Struct(Node):
+    """`Name{field: value, ?field: value}`; the name may be dotted."""
+
+    name: str
+    entries: list[tuple[str, Node, bool]]
+
+
+@dataclass(slots=True)
 class Comprehension(Node):
     """`range.kind(variables..., args...)`."""
 

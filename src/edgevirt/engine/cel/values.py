@@ -46,6 +46,16 @@ class Optional:
 NONE = Optional(False)
 
 
+class StructValue(dict[str, Any]):
+    """What a struct literal makes: a map that knows the name of its type."""
+
+    __slots__ = ("type_name",)
+
+    def __init__(self, type_name: str, fields: dict[str, Any]) -> None:
+        super().__init__(fields)
+        self.type_name = type_name
+
+
 class Opaque:
     """Base of values of extension libraries. `cel_type` names their type; equality is the class's own."""
 

@@ -87,6 +87,27 @@ TEMPLATES: dict[str, tuple[str, str, Json]] = {
             }
         },
     ),
+    "MutatingAdmissionPolicy": (
+        GROUP,
+        "mutatingadmissionpolicies",
+        {
+            "spec": {
+                "matchConstraints": MATCH,
+                "reinvocationPolicy": "Never",
+                "variables": [{"name": "v", "expression": "object.data"}],
+                "mutations": [
+                    {
+                        "patchType": "ApplyConfiguration",
+                        "applyConfiguration": {"expression": "Object{data: Object.data{k: variables.v.x}}"},
+                    },
+                    {
+                        "patchType": "JSONPatch",
+                        "jsonPatch": {"expression": "[JSONPatch{op: 'add', path: '/data/y', value: 'z'}]"},
+                    },
+                ],
+            }
+        },
+    ),
     "ValidatingAdmissionPolicyBinding": (
         GROUP,
         "validatingadmissionpolicybindings",
@@ -179,7 +200,10 @@ def admitted(kind: str, document: Json) -> Json | None:
     return None if causes else obj
 
 
-@pytest.mark.parametrize("kind", ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"])
+@pytest.mark.parametrize(
+    "kind",
+    ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "MutatingAdmissionPolicy"],
+)
 @RELAXED
 @given(st.data())
 def test_any_webhook_configuration_is_refused_or_admitted(kind: str, data: st.DataObject) -> None:

@@ -11,6 +11,7 @@ from edgevirt.engine.apiserver.admission.claim_resize import ClaimResize
 from edgevirt.engine.apiserver.admission.configuration import validate as validate_webhook_configuration
 from edgevirt.engine.apiserver.admission.escalation import RoleEscalation
 from edgevirt.engine.apiserver.admission.limit_ranger import LimitBounds, LimitDefaults, LimitRanges
+from edgevirt.engine.apiserver.admission.mutating_policies import MutatingPolicies
 from edgevirt.engine.apiserver.admission.namespaces import NamespaceLifecycle
 from edgevirt.engine.apiserver.admission.node_restriction import NodeRestriction
 from edgevirt.engine.apiserver.admission.pod_defaults import (
@@ -57,6 +58,9 @@ def build(
     webhooks = Webhooks(reader, caller, versions, authorizer or access)
     webhooks.observe()
     registry.on_change(webhooks.forget_matches)
+    mutating_policies = MutatingPolicies(reader, authorizer or access, versions, kinds)
+    mutating_policies.observe()
+    registry.on_change(mutating_policies.forget)
     policies = Policies(reader, authorizer or access, versions, kinds)
     policies.observe()
     registry.on_change(policies.forget)
@@ -80,6 +84,7 @@ def build(
             RoleEscalation(access),
             PolicyAccess(reader, authorizer or access, kinds),
         ),
+        mutating_policies,
         policies,
         webhooks,
         quotas,

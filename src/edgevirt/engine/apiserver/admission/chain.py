@@ -1,9 +1,9 @@
-"""The admission chain: built-in plugins and webhooks, in Kubernetes' order.
+"""The admission chain: built-in plugins, policies and webhooks, in Kubernetes' order.
 
-Mutating phase: plugins, then mutating webhooks; if a webhook changed the object the plugins run again
-(they are idempotent), so that a container a webhook added gets its token mount as well. Validating phase:
-the escalation check on the final object, then policies, then validating webhooks, and at
-the very end the quotas, because only what passed everything else is charged.
+Mutating phase: plugins, then mutating policies and webhooks; if these changed the object the plugins run
+again (they are idempotent), so that a container a webhook added gets its token mount as well. Validating
+phase: the escalation check on the final object, then policies, then validating webhooks, and at the very end
+the quotas, because only what passed everything else is charged.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgevirt.engine.apiserver.admission.matching import Target, target_of
+from edgevirt.engine.apiserver.admission.mutating_policies import MutatingPolicies
 from edgevirt.engine.apiserver.admission.plugin import Plugin
 from edgevirt.engine.apiserver.admission.policies import Policies
 from edgevirt.engine.apiserver.admission.resource_quota import ResourceQuotas
@@ -30,6 +31,7 @@ class Chain:
         self,
         mutating: Sequence[Plugin],
         validating: Sequence[Plugin],
+        mutating_policies: MutatingPolicies,
         policies: Policies,
         webhooks: Webhooks,
         quotas: ResourceQuotas | None,
@@ -37,6 +39,7 @@ class Chain:
     ) -> None:
         self._mutating = tuple(mutating)
         self._validating = tuple(validating)
+        self._mutating_policies = mutating_policies
         self._policies = policies
         self._webhooks = webhooks
         self._quotas = quotas
@@ -52,7 +55,7 @@ class Chain:
             return True
         return any(
             part.concerns(Target(group, version, plural, subresource, operation, namespaced))
-            for part in (self._webhooks, self._policies)
+            for part in (self._webhooks, self._policies, self._mutating_policies)
             for namespaced in (True, False)
         )
 
@@ -77,9 +80,13 @@ class Chain:
         """Runs the mutating phase; returns the object to go on with. Raises StatusError."""
         plugins, _ = self._plugins_for(attributes)
         _run(plugins, attributes)
+        changed = await self._mutating_policies.mutate(attributes)
         if self._webhooks.mutating.matching(target_of(attributes)) and await self._webhooks.mutate(
             attributes
         ):
+            changed = True
+            await self._mutating_policies.mutate(attributes, again=True)
+        if changed:
             _run(plugins, attributes)
         return attributes.object
 

@@ -18,7 +18,9 @@ from edgevirt.engine.apiserver.admission.authorizer_library import (
 from edgevirt.engine.apiserver.extension import Authorizer
 from edgevirt.engine.apiserver.request import AdmissionAttributes
 from edgevirt.engine.cel import CompileError, Environment, Program, Type
+from edgevirt.engine.cel.checker import Structs
 from edgevirt.engine.cel.evaluator import Lazy
+from edgevirt.engine.cel.functions import Functions
 from edgevirt.engine.cel.types import BOOL, DYN, STRING, list_of, map_of, object_type
 
 _KIND = object_type("kubernetes.GroupVersionKind", dict.fromkeys(("group", "version", "kind"), STRING))
@@ -89,9 +91,13 @@ class NotCompiled(Exception):
     """An expression is refused; `str()` is the detail of the cause."""
 
 
-def environment(more: Mapping[str, Type] | None = None) -> Environment:
-    """The variables every expression of admission has, and `more`."""
-    return Environment({**_BASE, **(more or {})}, FUNCTIONS)
+def environment(
+    more: Mapping[str, Type] | None = None,
+    functions: Functions | None = None,
+    structs: Structs | None = None,
+) -> Environment:
+    """What every expression of admission has, and more of it."""
+    return Environment({**_BASE, **(more or {})}, {**FUNCTIONS, **(functions or {})}, structs=structs)
 
 
 def compiled(within: Environment, text: str, *wanted: Type) -> Program:
@@ -101,7 +107,7 @@ def compiled(within: Environment, text: str, *wanted: Type) -> Program:
     except CompileError as error:
         raise NotCompiled(f"compilation failed: {error}") from error
     kinds = [kind.kind for kind in wanted]
-    if program.type.kind not in ("dyn", *kinds):
+    if kinds and program.type.kind not in ("dyn", *kinds):
         shown = kinds[0] if len(kinds) == 1 else f"one of [{' '.join(kinds)}]"
         raise NotCompiled(f"must evaluate to {shown}")
     return program

@@ -17,7 +17,11 @@ from edgevirt.engine.apiserver.request import AdmissionAttributes, Attributes
 from edgevirt.engine.apiserver.schema import FORBIDDEN
 
 GROUP = "admissionregistration.k8s.io"
-_POLICIES, _BINDINGS = "validatingadmissionpolicies", "validatingadmissionpolicybindings"
+_POLICIES = {
+    "mutatingadmissionpolicybindings": "mutatingadmissionpolicies",
+    "validatingadmissionpolicybindings": "validatingadmissionpolicies",
+}
+"""Bindings, and the policies they bind."""
 
 Json = dict[str, Any]
 
@@ -35,7 +39,7 @@ class PolicyAccess:
 
     def concerns(self, group: str, plural: str, subresource: str, operation: str) -> bool:
         written = operation in ("CREATE", "UPDATE") and not subresource
-        return group == GROUP and plural in (_POLICIES, _BINDINGS) and written
+        return group == GROUP and (plural in _POLICIES or plural in _POLICIES.values()) and written
 
     def admit(self, attributes: AdmissionAttributes) -> None:
         """Raises StatusError 422 if the parameters are none of the user's business."""
@@ -43,7 +47,7 @@ class PolicyAccess:
         if obj is None or (old is not None and old.get("spec") == obj.get("spec")):
             return
         spec = obj.get("spec") or {}
-        if attributes.resource.plural == _POLICIES:
+        if attributes.resource.plural not in _POLICIES:
             self._check_policy(attributes, spec)
         elif spec.get("paramRef"):
             self._check_binding(attributes, spec)
@@ -62,7 +66,9 @@ class PolicyAccess:
             )
 
     def _check_binding(self, attributes: AdmissionAttributes, spec: Json) -> None:
-        policy = self._reader.get(GROUP, _POLICIES, "", spec.get("policyName") or "")
+        policy = self._reader.get(
+            GROUP, _POLICIES[attributes.resource.plural], "", spec.get("policyName") or ""
+        )
         kind = ((policy or {}).get("spec") or {}).get("paramKind")
         if not kind:
             return  # nothing is read until the policy says of which kind

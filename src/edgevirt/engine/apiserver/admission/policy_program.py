@@ -13,7 +13,9 @@ from typing import Any
 from edgevirt.engine.apiserver.admission.conditions import Conditions
 from edgevirt.engine.apiserver.admission.expressions import NAMESPACE, NotCompiled, compiled, environment
 from edgevirt.engine.cel import Budget, BudgetExceeded, Environment, EvaluationError, Program, Type
+from edgevirt.engine.cel.checker import Structs
 from edgevirt.engine.cel.evaluator import Lazy
+from edgevirt.engine.cel.functions import Functions
 from edgevirt.engine.cel.types import BOOL, DYN, NULL, STRING, object_type
 
 POLICY_BUDGET = 10_000_000
@@ -28,7 +30,14 @@ class PolicyEnvironment:
     `object_kind` is the type of `object` and `oldObject` if one is known (for type checking only).
     """
 
-    def __init__(self, has_params: bool, object_kind: Type = DYN, params_kind: Type = DYN) -> None:
+    def __init__(
+        self,
+        has_params: bool,
+        object_kind: Type = DYN,
+        params_kind: Type = DYN,
+        functions: Functions | None = None,
+        structs: Structs | None = None,
+    ) -> None:
         more: dict[str, Type] = {
             "namespaceObject": NAMESPACE,
             "object": object_kind,
@@ -36,7 +45,7 @@ class PolicyEnvironment:
         }
         if has_params:
             more["params"] = params_kind
-        self.conditions: Environment = environment(more)
+        self.conditions: Environment = environment(more, functions, structs)
         self._fields: dict[str, Type] = {}
         self.variables: dict[str, Program] = {}
 
@@ -57,7 +66,8 @@ class PolicyEnvironment:
 
     def compile(self, expression: str, *kinds: str) -> Program:
         """Raises NotCompiled."""
-        return compiled(self.current, expression, *(_KINDS[kind] for kind in kinds))
+        wanted = [_KINDS[kind] for kind in kinds]
+        return compiled(self.current, expression, *wanted)
 
     def problem(self, expression: str, *kinds: str, with_authorizer: bool = True) -> str:
         """Why an expression is refused, or "" if it is not."""
@@ -113,19 +123,12 @@ class PolicyProgram:
     def evaluate(self, values: Mapping[str, Any], fail_closed: bool) -> Outcome:
         """What the validations say; an evaluation that fails counts if `fail_closed`."""
         budget = Budget(POLICY_BUDGET)
-        scope = self._scope(values, budget)
+        scope = scoped(self._variables, values, budget)
         failures = [self._failure(validation, scope, budget) for validation in self._validations]
         found = [
             failure for failure in failures if failure is not None and (fail_closed or not failure.error)
         ]
         return Outcome(tuple(found), self._annotated(scope, budget))
-
-    def _scope(self, values: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
-        variables: dict[str, Any] = {}
-        scope = {**values, "variables": variables}
-        for name, program in self._variables.items():
-            variables[name] = Lazy(lambda program=program: program.evaluate(scope, budget))  # type: ignore[misc]
-        return scope
 
     @staticmethod
     def _failure(validation: Validation, scope: Mapping[str, Any], budget: Budget) -> Failure | None:
@@ -150,6 +153,15 @@ class PolicyProgram:
             if isinstance(value, str) and value.strip():
                 found[key] = value.strip()
         return found
+
+
+def scoped(variables: Mapping[str, Program], values: Mapping[str, Any], budget: Budget) -> dict[str, Any]:
+    """`values` with the policy's own variables, each computed when it is first used."""
+    computed: dict[str, Any] = {}
+    scope = {**values, "variables": computed}
+    for name, program in variables.items():
+        computed[name] = Lazy(lambda program=program: program.evaluate(scope, budget))  # type: ignore[misc]
+    return scope
 
 
 def _validation(entry: Mapping[str, Any], within: PolicyEnvironment) -> Validation:

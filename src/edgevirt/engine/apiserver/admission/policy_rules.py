@@ -20,13 +20,31 @@ Json = Mapping[str, Any]
 REASONS = ("Unauthorized", "Forbidden", "Invalid", "RequestEntityTooLarge")
 ACTIONS = ("Audit", "Deny", "Warn")
 _FAILURE_POLICIES = ("Fail", "Ignore")
+_REINVOCATIONS = ("IfNeeded", "Never")
+_PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
 _MATCH_POLICIES = ("Equivalent", "Exact")
 _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*", re.ASCII)
 _MAX_CONDITIONS = 64
 
 
 def policy_faults(spec: Json) -> Iterator[Cause]:
-    """Every fault of a policy's spec, defaults applied."""
+    """Every fault of a validating policy's spec, defaults applied."""
+    yield from _common_faults(spec)
+    yield from _expression_faults(spec)
+
+
+def mutating_policy_faults(spec: Json) -> Iterator[Cause]:
+    """Every fault of a mutating policy's spec, defaults applied."""
+    yield from _common_faults(spec)
+    reinvocation = spec.get("reinvocationPolicy")
+    if not reinvocation:
+        yield required("spec.reinvocationPolicy")
+    elif reinvocation not in _REINVOCATIONS:
+        yield unsupported("spec.reinvocationPolicy", reinvocation, _REINVOCATIONS)
+    yield from _mutation_faults(spec)
+
+
+def _common_faults(spec: Json) -> Iterator[Cause]:
     policy = spec.get("failurePolicy")
     if not policy:
         yield required("spec.failurePolicy")
@@ -42,7 +60,6 @@ def policy_faults(spec: Json) -> Iterator[Cause]:
         yield from _match_faults(constraints, "spec.matchConstraints")
         if not constraints.get("resourceRules"):
             yield required("spec.matchConstraints.resourceRules")
-    yield from _expression_faults(spec)
 
 
 def _param_kind_faults(kind: Json) -> Iterator[Cause]:
@@ -82,6 +99,44 @@ def _expression_faults(spec: Json) -> Iterator[Cause]:
     for index, validation in enumerate(validations):
         yield from _validation_faults(validation, f"spec.validations[{index}]", environment)
     yield from _annotation_faults(annotations, environment)
+
+
+def _mutation_faults(spec: Json) -> Iterator[Cause]:
+    # Imported only where there are policies, as above.
+    from edgevirt.engine.apiserver.admission.expressions import NotCompiled
+    from edgevirt.engine.apiserver.admission.mutation_program import compile_mutation, mutation_environment
+
+    environment = mutation_environment(spec.get("paramKind") is not None)
+    yield from _variable_faults(spec.get("variables") or (), environment)
+    conditions = spec.get("matchConditions") or ()
+    yield from condition_faults(conditions, "spec.matchConditions", environment.conditions)
+    mutations = spec.get("mutations") or ()
+    if not mutations:
+        yield required("spec.mutations", "mutations must contain at least one item")
+    for index, mutation in enumerate(mutations):
+        path, patch_type = f"spec.mutations[{index}]", mutation.get("patchType") or ""
+        if not patch_type:
+            yield required(f"{path}.patchType")
+            continue
+        if patch_type not in _PATCHES:
+            yield unsupported(f"{path}.patchType", patch_type, tuple(_PATCHES))
+            continue
+        for kind, field in _PATCHES.items():
+            given = mutation.get(field)
+            if kind != patch_type and given is not None:
+                text = f"Forbidden: must not be specified when patchType is {patch_type}"
+                yield Cause("FieldValueForbidden", text, f"{path}.{field}")
+        field = _PATCHES[patch_type]
+        expression = (mutation.get(field) or {}).get("expression") or ""
+        if mutation.get(field) is None:
+            yield required(f"{path}.{field}", f"must be specified when patchType is {patch_type}")
+        elif not expression.strip():
+            yield required(f"{path}.{field}.expression", "expression is not specified")
+        else:
+            try:
+                compile_mutation(environment, patch_type, expression)
+            except NotCompiled as error:
+                yield invalid(f"{path}.{field}.expression", expression, str(error))
 
 
 def _variable_faults(variables: Sequence[Json], environment: Any) -> Iterator[Cause]:
@@ -151,7 +206,13 @@ def _annotation_faults(annotations: Sequence[Json], environment: Any) -> Iterato
 
 
 def binding_faults(spec: Json) -> Iterator[Cause]:
-    """Every fault of a binding's spec, defaults applied."""
+    """Every fault of a validating binding's spec, defaults applied."""
+    yield from mutating_binding_faults(spec)
+    yield from _action_faults(spec.get("validationActions") or [])
+
+
+def mutating_binding_faults(spec: Json) -> Iterator[Cause]:
+    """Every fault of a mutating binding's spec, defaults applied."""
     name = spec.get("policyName") or ""
     if not name:
         yield required("spec.policyName")
@@ -162,7 +223,6 @@ def binding_faults(spec: Json) -> Iterator[Cause]:
         yield from _param_faults(spec["paramRef"])
     if spec.get("matchResources") is not None:
         yield from _match_faults(spec["matchResources"], "spec.matchResources")
-    yield from _action_faults(spec.get("validationActions") or [])
 
 
 def _param_faults(reference: Json) -> Iterator[Cause]:

@@ -1,10 +1,15 @@
-"""ValidatingAdmissionPolicy and ValidatingAdmissionPolicyBinding as objects; admission puts them to use."""
+"""Validating and mutating admission policies and their bindings as objects; admission puts them to use."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from edgevirt.engine.apiserver.admission.policy_rules import binding_faults, policy_faults
+from edgevirt.engine.apiserver.admission.policy_rules import (
+    binding_faults,
+    mutating_binding_faults,
+    mutating_policy_faults,
+    policy_faults,
+)
 from edgevirt.engine.apiserver.errors import Cause
 from edgevirt.engine.apiserver.strategies import Plain, WithStatus
 
@@ -26,3 +31,17 @@ class AdmissionPolicies(WithStatus):
 class PolicyBindings(Plain):
     def validate(self, obj: Json, old: Json | None) -> list[Cause]:
         return list(binding_faults(obj.get("spec") or {}))
+
+
+class MutatingPolicies(Plain):
+    """As `AdmissionPolicies`; there is no status."""
+
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        if old is not None and old.get("spec") == obj.get("spec"):
+            return []
+        return list(mutating_policy_faults(obj.get("spec") or {}))
+
+
+class MutatingPolicyBindings(Plain):
+    def validate(self, obj: Json, old: Json | None) -> list[Cause]:
+        return list(mutating_binding_faults(obj.get("spec") or {}))

@@ -200,6 +200,8 @@ BY_KIND: dict[tuple[str, str], Callable[[Json], None]] = {
     (RBAC_GROUP, "ClusterRoleBinding"): _binding,
     ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _mutating_webhooks,
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): _admission_policy,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): _policy_binding,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): _admission_policy,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): _policy_binding,
     ("storage.k8s.io", "StorageClass"): _storage_class,

@@ -63,6 +63,7 @@ MERGE_LISTS: dict[Place, tuple[tuple[str, ...], str, PatchStrategy]] = {
     ("MutatingWebhook", "matchConditions"): (("name",), "name", "merge"),
     ("ValidatingWebhook", "matchConditions"): (("name",), "name", "merge"),
     ("ValidatingAdmissionPolicySpec", "matchConditions"): (("name",), "name", "merge"),
+    ("MutatingAdmissionPolicySpec", "matchConditions"): (("name",), "name", "merge"),
     ("ValidatingAdmissionPolicySpec", "variables"): (("name",), "name", "merge"),
     ("ValidatingAdmissionPolicyStatus", "conditions"): (("type",), "", ""),
 }

@@ -1,4 +1,4 @@
-"""The table columns of ValidatingAdmissionPolicy and its binding."""
+"""The table columns of admission policies and their bindings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,26 @@ def _param_ref(obj: Json) -> str:
 
 def policy_columns(name: Column, age: Column) -> dict[tuple[str, str], tuple[Column, ...]]:
     """By (group, plural)."""
+    param_kind = Column("ParamKind", description="Kind of the policy's parameters.", cell=_param_kind)
+    policy = Column(
+        "PolicyName",
+        description="The policy that is bound.",
+        cell=lambda obj: _spec(obj).get("policyName") or "",
+    )
+    param_ref = Column("ParamRef", description="The parameters the policy gets.", cell=_param_ref)
     return {
+        (_GROUP, "mutatingadmissionpolicies"): (
+            name,
+            Column(
+                "Mutations",
+                type="integer",
+                description="Number of mutations.",
+                cell=lambda obj: len(_spec(obj).get("mutations") or ()),
+            ),
+            param_kind,
+            age,
+        ),
+        (_GROUP, "mutatingadmissionpolicybindings"): (name, policy, param_ref, age),
         (_GROUP, "validatingadmissionpolicies"): (
             name,
             Column(
@@ -41,17 +60,8 @@ def policy_columns(name: Column, age: Column) -> dict[tuple[str, str], tuple[Col
                 description="Number of validations.",
                 cell=lambda obj: len(_spec(obj).get("validations") or ()),
             ),
-            Column("ParamKind", description="Kind of the policy's parameters.", cell=_param_kind),
+            param_kind,
             age,
         ),
-        (_GROUP, "validatingadmissionpolicybindings"): (
-            name,
-            Column(
-                "PolicyName",
-                description="The policy that is bound.",
-                cell=lambda obj: _spec(obj).get("policyName") or "",
-            ),
-            Column("ParamRef", description="The parameters the policy gets.", cell=_param_ref),
-            age,
-        ),
+        (_GROUP, "validatingadmissionpolicybindings"): (name, policy, param_ref, age),
     }
