@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 
 from edgevirt.api.core import Container, HTTPGetAction, Probe
+from edgevirt.engine.kubelet import grpc_health
 from edgevirt.kube.clock import Clock
 
 Execute = Callable[[tuple[str, ...], float], Awaitable[tuple[int | None, bytes]]]
@@ -105,8 +106,24 @@ def checker(
         except OSError as error:
             raise ProbeFailed(f"dial tcp {_joined(host, port)}: {_connect_error(error)}") from error
 
+    async def ask_health() -> None:
+        assert probe.grpc
+        port = probe.grpc.port or 0
+        try:
+            async with asyncio.timeout(timeout):
+                await grpc_health.check(address, port, probe.grpc.service)
+        except TimeoutError as error:
+            raise ProbeFailed(f"timeout: health rpc did not complete within {timeout:.0f}s") from error
+        except OSError as error:
+            where = f"dial tcp {_joined(address, port)}: {_connect_error(error)}"
+            raise ProbeFailed(f"error: {where}") from error
+        except grpc_health.Unhealthy as error:
+            raise ProbeFailed(str(error)) from error
+
     if probe.exec:
         return run_command
+    if probe.grpc:
+        return ask_health
     return get if probe.http_get else connect
 
 

@@ -84,9 +84,9 @@ def _container(path: str, container: Container) -> Iterator[str]:
 def _probe(path: str, probe: Probe | None) -> Iterator[str]:
     if probe is None:
         return
-    if probe.grpc:
-        yield f"{path}.grpc: not supported by this node; use exec, httpGet or tcpSocket"
-    elif not (probe.exec or probe.http_get or probe.tcp_socket):
+    if probe.grpc and probe.grpc.mode:
+        yield f"{path}.grpc.mode: not supported by this node"
+    elif not (probe.exec or probe.http_get or probe.tcp_socket or probe.grpc):
         yield f"{path}: names no action"
 
 

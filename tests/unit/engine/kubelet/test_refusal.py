@@ -24,7 +24,10 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> Pod:
     [
         (pod(hostUsers=False), "spec.hostUsers"),
         (pod(runtimeClassName="kata"), "spec.runtimeClassName"),
-        (pod({"livenessProbe": {"grpc": {"port": 1}}}), "spec.containers[0].livenessProbe.grpc"),
+        (
+            pod({"livenessProbe": {"grpc": {"port": 1, "mode": "x"}}}),
+            "spec.containers[0].livenessProbe.grpc.mode",
+        ),
         (pod({"readinessProbe": {}}), "spec.containers[0].readinessProbe"),
         (
             pod({"securityContext": {"seccompProfile": {"type": "Localhost"}}}),
