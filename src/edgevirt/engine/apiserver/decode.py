@@ -45,6 +45,8 @@ def decode_object(
         if obj.get("metadata") is not None:
             raise _unhandled(resource, resource.schema.type_error(obj) or "metadata must be an object")
         obj["metadata"] = {}
+    if not duplicates and resource.schema.is_sound(obj):
+        return obj
     error = resource.schema.type_error(obj)
     if error is not None:
         raise _unhandled(resource, error)
@@ -59,10 +61,11 @@ def decode_object(
 
 def field_faults(resource: ServedResource, obj: Json, duplicates: list[str]) -> list[str]:
     """Drops unknown fields; describes them and duplicated ones in the order of the document."""
-    order = {name: position for position, name in enumerate(obj)}
+    names = tuple(obj)
     unknown = resource.schema.prune(obj)
     if not unknown and not duplicates:
         return []
+    order = {name: position for position, name in enumerate(names)}
     texts = [(path, f'unknown field "{path}"') for path in unknown]
     # What YAML repeats is told with its lines, ready for the client.
     texts += [
@@ -116,6 +119,8 @@ def check_patched(
     which Kubernetes would have it, which depends on whether the patch went into its metadata.
     """
     fault = type_fault(resource, str(obj.get("kind", "")), str(obj.get("apiVersion", "")))
+    if fault is None and isinstance(obj.get("metadata"), dict) and resource.schema.is_sound(obj):
+        return
     if fault is None:
         fault = resource.schema.type_error(obj)
     if fault is not None:

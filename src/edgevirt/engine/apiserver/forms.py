@@ -203,9 +203,9 @@ def respond(
         data = to_yaml(decode_json(data))
     elif request.query_string and is_true(request.query.get("pretty")):
         data = msgspec.json.format(data, indent=2)
-    headers: CIMultiDict[str] = CIMultiDict(_PLAIN_HEADERS)
-    headers["Content-Type"] = accepted.content_type
-    _warn(headers, warnings)
+    headers = CIMultiDict(_YAML_HEADERS if accepted.yaml else _JSON_HEADERS)
+    if warnings:
+        _warn(headers, warnings)
     return web.Response(body=data, status=status, headers=headers)
 
 
@@ -242,6 +242,8 @@ def _fitting(warnings: Iterable[str]) -> Iterator[str]:
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 """No header may hold these."""
 _PLAIN_HEADERS = {"Cache-Control": "no-cache, private"}
+_JSON_HEADERS: CIMultiDict[str] = CIMultiDict({**_PLAIN_HEADERS, "Content-Type": "application/json"})
+_YAML_HEADERS: CIMultiDict[str] = CIMultiDict({**_PLAIN_HEADERS, "Content-Type": "application/yaml"})
 
 
 async def _send(

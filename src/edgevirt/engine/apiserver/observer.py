@@ -15,7 +15,7 @@ from aiohttp import web
 
 from edgevirt.engine.apiserver.metrics import NOTHING_KNOWN, RequestMetrics
 from edgevirt.engine.apiserver.patch import APPLY_PATCH
-from edgevirt.engine.apiserver.trail import AUDIT_ID, Trail, attach, audit_id_of, trail_of
+from edgevirt.engine.apiserver.trail import AUDIT_ID, Trail, TrailedRequest, attach, audit_id_of, trail_of
 
 if TYPE_CHECKING:
     from edgevirt.engine.apiserver.audit import Audit
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class ObservedRequest(web.BaseRequest):
+class ObservedRequest(TrailedRequest):
     """A request that sees its own answer begin."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
@@ -57,7 +57,7 @@ class Observer:
         self._clock = clock
 
     async def handle(self, raw: web.BaseRequest) -> web.StreamResponse:
-        trail = Trail(audit_id_of(raw.headers), received=self._clock())
+        trail = Trail(audit_id_of(raw.headers), self._clock())
         attach(raw, trail)
         begun = time.perf_counter()
         kind = self._metrics.begin(raw.method)

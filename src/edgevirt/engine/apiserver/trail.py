@@ -62,6 +62,14 @@ class Trail:
         self.on_authorized = self.on_served = self.on_stream = None
 
 
+class TrailedRequest(web.BaseRequest):
+    """A request with room for its trail, which is asked for again and again."""
+
+    ATTRS = web.BaseRequest.ATTRS | frozenset({"trail"})
+
+    trail: Trail | None = None
+
+
 _KEY = web.RequestKey("trail", Trail)
 
 
@@ -75,12 +83,15 @@ def audit_id_of(headers: object) -> str:
 
 
 def attach(raw: web.BaseRequest, trail: Trail) -> None:
-    raw[_KEY] = trail
+    if isinstance(raw, TrailedRequest):
+        raw.trail = trail
+    else:
+        raw[_KEY] = trail
 
 
 def trail_of(raw: web.BaseRequest) -> Trail:
     """The trail of a request; a new one that nobody reads if it has none."""
-    found = raw.get(_KEY)
+    found = raw.trail if isinstance(raw, TrailedRequest) else raw.get(_KEY)
     if found is None:
         found = Trail("")
         attach(raw, found)

@@ -88,6 +88,9 @@ class ObjectSchema(Protocol):
         only checked in their metadata here; the rest is `validate`'s.
         """
 
+    def is_sound(self, obj: Json) -> bool:
+        """True only if `type_error` is None for `obj` and `prune` would neither drop nor change anything."""
+
     def prune(self, obj: Json) -> list[str]:
         """Drop unknown fields from `obj` in place; return their paths (`spec.foo`, `spec.l[0].bar`).
 

@@ -55,6 +55,9 @@ class BuiltinSchema:
     def type_error(self, obj: Json) -> str | None:
         return struct_error(self._type, obj, ())
 
+    def is_sound(self, obj: Json) -> bool:
+        return is_sound(self._type, obj)
+
     def prune(self, obj: Json) -> list[str]:
         unknown: list[str] = []
         prune_struct(self._type, obj, "", unknown)
@@ -213,6 +216,45 @@ def _base64_error(value: str) -> str | None:
 
 
 _NO_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+
+
+def is_sound(struct: StructType, obj: Json) -> bool:
+    """Whether `struct_error` and `prune_struct` certainly have nothing to say about `obj`, in one walk.
+
+    Nearly every object is, so that only the others pay for finding out what is wrong, and where.
+    """
+    fields = struct.fields
+    for name, value in obj.items():
+        value_type = fields.get(name)
+        if value_type is None:
+            return False
+        if value_type.shape == "string":
+            if type(value) is not str:
+                return False
+        elif not _is_sound_value(value_type, value):
+            return False
+    return True
+
+
+def _is_sound_value(value_type: ValueType, value: Any) -> bool:
+    shape, elem = value_type.shape, value_type.elem
+    if shape == "struct":
+        return type(value) is dict and value_type.struct is not None and is_sound(value_type.struct, value)
+    if shape == "list" and elem is not None:
+        return type(value) is list and _are_sound(elem, value)
+    if shape == "map" and elem is not None:
+        return type(value) is dict and _are_sound(elem, value.values())
+    if shape == "bool":
+        return type(value) is bool
+    if shape == "quantity":
+        return is_quantity(value) and stored_quantity(value) == value
+    return value is not None and value_type.struct is None and _value_error(value_type, value, "", ()) is None
+
+
+def _are_sound(elem: ValueType, values: Iterable[Any]) -> bool:
+    if elem.shape == "string":
+        return all(type(value) is str for value in values)
+    return all(_is_sound_value(elem, value) for value in values)
 
 
 # Pruning ------------------------------------------------------------------------------------------------
