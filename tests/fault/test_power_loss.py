@@ -177,7 +177,7 @@ def test_recording_covers_what_can_go_wrong(memory: Path) -> None:
 
 def test_every_acknowledged_write_survives_a_power_cut_at_any_point(memory: Path) -> None:
     made, _ = record(memory / "recorded")
-    tried = made.check(memory, random.Random(seed()), length(120, 1 << 30), length(4, 64))
+    tried = made.check(memory, random.Random(seed()), length(120, 1 << 30), length(4, 24))
     assert tried > 200
 
 
@@ -194,7 +194,7 @@ def test_writes_survive_a_power_cut_after_syncs_that_failed(memory: Path) -> Non
 
     made, model = record(memory / "recorded", inject)
     assert model.failures >= 3
-    assert made.check(memory, chance, length(120, 1 << 30), length(4, 64)) > 200
+    assert made.check(memory, chance, length(120, 1 << 30), length(4, 24)) > 200
 
 
 def test_a_store_that_does_not_sync_its_commits_is_found_out(
