@@ -43,7 +43,7 @@ async def connected(
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     url = f"https://127.0.0.1:{cluster.port}{POD}/{path}"
     async with (
-        asyncio.timeout(20),
+        asyncio.timeout(60),
         aiohttp.ClientSession() as session,
         session.ws_connect(url, ssl=cluster.tls("admin"), protocols=protocols) as socket,
     ):
@@ -158,3 +158,26 @@ async def test_bad_ports_are_refused_before_the_upgrade(cluster: Cluster, query:
     }
     async with cluster.request("GET", f"{POD}/portforward{query}", headers=headers) as answer:
         assert (answer.status, (await answer.text()).strip()) == (400, message)
+
+
+async def test_many_clients_at_once_leave_nothing_behind(cluster: Cluster) -> None:
+    async def one(path: str, *, leaves: bool) -> None:
+        async with connected(cluster, path, "v4.channel.k8s.io") as socket:
+            if not leaves:
+                await channels(socket)
+
+    async def round_of(count: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(count):
+                tasks.create_task(one(f"exec?{SHOUT}", leaves=False))
+                tasks.create_task(one("exec?command=sleep&command=1000&stdout=true", leaves=True))
+                tasks.create_task(one("portforward?ports=7778", leaves=number % 2 == 0))
+
+    await round_of(1)  # what is kept for later is there then
+    before = len(os.listdir("/proc/self/fd"))
+    await round_of(5)
+    runs = list(cluster.settings.pods_dir.glob("*/containers/main/1"))
+    assert len(runs) == 1
+    async with asyncio.timeout(30):
+        while list(runs[0].glob("exec-*")) or len(os.listdir("/proc/self/fd")) > before:
+            await one(f"exec?{SHOUT}", leaves=False)  # meanwhile the others come to their end
