@@ -252,6 +252,20 @@ async def test_suspending_a_running_job_costs_it_no_failure(cluster: SmallCluste
     await cluster.kubectl("delete", "job", "paused")
 
 
+async def test_orphaned_pods_of_a_job_are_held_by_nothing(cluster: SmallCluster) -> None:
+    await cluster.kubectl("apply", "-f", "-", stdin=job("left", "sleep inf"))
+
+    def made(all_: tuple[Pod, ...]) -> list[Pod]:
+        return [pod for pod in all_ if pod.metadata.labels.get("job-name") == "left"]
+
+    await cluster.until_all(PODS, lambda all_: bool(made(all_)) and bool(made(all_)[0].metadata.finalizers))
+    await cluster.kubectl("delete", "job", "left", "--cascade=orphan")
+    pods = await cluster.until_all(PODS, lambda all_: not any(p.metadata.finalizers for p in made(all_)))
+    (orphan,) = made(pods)
+    assert not orphan.metadata.owner_references
+    await cluster.kubectl("delete", "pod", orphan.metadata.name, "--timeout=20s")
+
+
 async def test_a_cron_job_makes_jobs_and_lends_its_template(cluster: SmallCluster) -> None:
     cron = {
         "apiVersion": "batch/v1",

@@ -24,6 +24,7 @@ from edgevirt.kube.controller import Result
 from edgevirt.kube.objects import split_key
 from edgevirt.kube.ownership import controller_of
 
+_JOB_NAME = "batch.kubernetes.io/job-name"
 _INDEX_VARIABLE = "JOB_COMPLETION_INDEX"
 
 
@@ -73,7 +74,11 @@ class JobController:
         """Pods of a job that is gone must not be kept by its finalizer."""
         for pod in pods:
             reference = controller_of(pod)
-            if reference is not None and reference.kind == JOBS.kind and reference.name == job:
+            if reference is None:
+                mine = pod.metadata.labels.get(_JOB_NAME) == job  # orphaned with the job's deletion
+            else:
+                mine = reference.kind == JOBS.kind and reference.name == job
+            if mine:
                 await self._untrack(pod)
 
     async def _untrack(self, pod: Pod) -> None:
