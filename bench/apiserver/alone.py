@@ -24,7 +24,7 @@ from edgevirt.engine.pki.authority import Authority, write_leaf
 from edgevirt.kube import kubeconfig
 from edgevirt.kube.memory import freeze_heap
 
-_START_SECONDS = 30
+_END_SECONDS = 30
 KUBECONFIG = "kubeconfig"
 
 
@@ -39,6 +39,7 @@ def started(source: Path | None = None) -> Iterator[tuple[Path, int]]:
             [sys.executable, "-m", "bench.apiserver.alone", name],
             stdout=subprocess.PIPE,
             env=environment,
+            cwd=Path(__file__).parents[2],
             start_new_session=True,
         )
         try:
@@ -48,7 +49,9 @@ def started(source: Path | None = None) -> Iterator[tuple[Path, int]]:
             yield Path(name) / KUBECONFIG, child.pid
         finally:
             child.send_signal(signal.SIGTERM)
-            child.wait(_START_SECONDS)
+            child.wait(_END_SECONDS)
+            if child.stdout is not None:
+                child.stdout.close()
 
 
 async def _serve(directory: Path) -> None:
