@@ -358,3 +358,28 @@ async def test_pod_deleted_while_its_container_starts_does_not_take_its_whole_gr
         await asyncio.wait_for(started.wait(), 10)
         node.api.ask_deletion(pod, 30)
         await node.api.gone(pod, timeout=10)
+
+
+async def test_read_only_reaches_what_is_mounted_below_when_wanted(node: Node, tmp_path: Path) -> None:
+    from edgevirt.engine.kubelet import mounts as kernel
+
+    place = tmp_path / "place"
+    (place / "below").mkdir(parents=True)
+    kernel.tmpfs(place / "below", size=1 << 20)
+    volumes = [{"name": "place", "hostPath": {"path": str(place)}}]
+    mount = {"name": "place", "mountPath": "/place", "readOnly": True}
+    command = ("sh", "-c", "touch /place/below/x && echo written; touch /place/y || echo kept")
+    try:
+        for name, recursive in (("plain", "Disabled"), ("deep", "Enabled")):
+            container = {"volumeMounts": [{**mount, "recursiveReadOnly": recursive}]}
+            pod = node.api.add(manifest(name, *command, container=container, volumes=volumes))
+            await node.api.until(lambda p=pod: node.api.phase(p) == "Succeeded")
+            told = node.api.status(pod).container_statuses[0].volume_mounts[0]
+            assert told.recursive_read_only == recursive
+            lines = (await output(node, pod)).splitlines()
+            assert ("written" in lines) is (recursive == "Disabled")
+            assert "kept" in lines
+            node.api.ask_deletion(pod, 0)
+            await node.api.gone(pod)
+    finally:
+        kernel.unmount(place / "below")

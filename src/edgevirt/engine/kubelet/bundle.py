@@ -36,13 +36,14 @@ _DEFAULT_DEVICES = ((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 2))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mount:
-    """Something of the host at `target` in the container."""
+    """Something of the host at `target` in the container. `read_only_below`: and what is mounted in it."""
 
     source: str
     target: str
     read_only: bool = False
     propagation: str = "private"
     recursive: bool = False
+    read_only_below: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -139,11 +140,15 @@ def _mounts(inputs: Inputs, privileged: bool) -> list[dict[str, Any]]:
     result += _system_mounts(inputs, privileged)
     for mount in sorted(inputs.mounts, key=lambda m: m.target.rstrip("/").count("/")):
         bind = "rbind" if mount.recursive or mount.propagation != "private" else "bind"
-        options = [bind, f"r{mount.propagation}", "ro" if mount.read_only else "rw"]
+        options = [bind, f"r{mount.propagation}", _writable(mount)]
         result.append(
             {"destination": mount.target, "type": "bind", "source": mount.source, "options": options}
         )
     return result
+
+
+def _writable(mount: Mount) -> str:
+    return "rro" if mount.read_only_below else "ro" if mount.read_only else "rw"
 
 
 def _system_mounts(inputs: Inputs, privileged: bool) -> list[dict[str, Any]]:
@@ -284,4 +289,5 @@ def volume_mount(mount: VolumeMount, source: str, volume: Volume, *, read_only: 
         read_only=read_only or bool(mount.read_only),
         propagation=_PROPAGATION.get(mount.mount_propagation, "private"),
         recursive=recursive,
+        read_only_below=bool(mount.read_only) and mount.recursive_read_only in ("Enabled", "IfPossible"),
     )

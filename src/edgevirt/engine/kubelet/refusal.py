@@ -72,8 +72,8 @@ def _container(path: str, container: Container) -> Iterator[str]:
         where = f"{path}.volumeMounts[{index}]"
         if mount.bind_mount_options:
             yield f"{where}.bindMountOptions: not supported by this node"
-        if mount.recursive_read_only not in ("", "Disabled", "IfPossible"):
-            yield f"{where}.recursiveReadOnly: {mount.recursive_read_only} is not supported by this node"
+        if mount.recursive_read_only not in ("", "Disabled", "IfPossible", "Enabled"):
+            yield f"{where}.recursiveReadOnly: {mount.recursive_read_only!r} is unknown"
         if mount.mount_propagation not in ("", "None", "HostToContainer", "Bidirectional"):
             yield f"{where}.mountPropagation: {mount.mount_propagation!r} is unknown"
     for index, variable in enumerate(container.env):

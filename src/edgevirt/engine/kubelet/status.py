@@ -202,7 +202,8 @@ def _container(container: Container, view: View, facts: Facts) -> dict[str, Any]
 def _mount(mount: VolumeMount) -> dict[str, Any]:
     told: dict[str, Any] = {"name": mount.name, "mountPath": mount.mount_path}
     if mount.read_only:
-        told |= {"readOnly": True, "recursiveReadOnly": "Disabled"}
+        below = mount.recursive_read_only in ("Enabled", "IfPossible")
+        told |= {"readOnly": True, "recursiveReadOnly": "Enabled" if below else "Disabled"}
     return told
 
 
