@@ -20,6 +20,8 @@ CLUSTER_KINDS = frozenset(
         "ValidatingWebhookConfiguration",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
     }
 )
 OF_THE_SERVER = frozenset(
@@ -119,12 +121,19 @@ def _extensions(name: str) -> list[Object]:
         "rules": [{**nothing, "operations": ["*"]}],
     }
     policy = {"matchConstraints": {"resourceRules": hook["rules"]}, "validations": [{"expression": "true"}]}
+    mutation = {
+        "matchConstraints": policy["matchConstraints"],
+        "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{}"}}],
+    }
     binding = {"policyName": name, "validationActions": ["Warn"]}
     return [
         _made(name, _ADMISSION, "MutatingWebhookConfiguration", webhooks=[hook]),
         _made(name, _ADMISSION, "ValidatingWebhookConfiguration", webhooks=[hook]),
         _made(name, _ADMISSION, "ValidatingAdmissionPolicy", spec=policy),
         _made(name, _ADMISSION, "ValidatingAdmissionPolicyBinding", spec=binding),
+        _made(name, _ADMISSION, "MutatingAdmissionPolicy", spec=mutation),
+        _made(name, _ADMISSION, "MutatingAdmissionPolicyBinding", spec={"policyName": name}),
     ]
 
 
