@@ -24,10 +24,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "component" / "apiserver"))
 from api_server_under_test import TOKENS
 
 from edgevirt.engine import controllers, failpoints
-from edgevirt.engine.apiserver import request_body, watch
 from edgevirt.engine.apiserver import server as apiserver
-from edgevirt.engine.apiserver.connections import ConnectionLimits
 from edgevirt.engine.apiserver.durability import VOLATILE_COLLECTIONS
+from edgevirt.engine.apiserver.http import request_body
+from edgevirt.engine.apiserver.http.connections import ConnectionLimits
+from edgevirt.engine.apiserver.reading import watch
 from edgevirt.engine.apiserver.request import UserInfo
 from edgevirt.engine.store.database import Limits
 from edgevirt.engine.store.store import StoreSettings

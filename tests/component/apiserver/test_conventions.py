@@ -10,7 +10,7 @@ import pytest
 import yaml
 from api_server_under_test import Running
 
-from edgevirt.engine.apiserver import compression
+from edgevirt.engine.apiserver.http import compression
 
 pytestmark = pytest.mark.component
 

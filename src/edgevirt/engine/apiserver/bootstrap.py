@@ -10,10 +10,10 @@ from edgevirt.engine.apiserver.auth.bootstrap import objects as rbac_objects
 from edgevirt.engine.apiserver.auth.bootstrap import reconciled
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.options import WriteOptions
+from edgevirt.engine.apiserver.http.options import WriteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import ADMIN
-from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.apiserver.writing.write import Request, Writes
 
 _log = logging.getLogger("edgevirt.engine.apiserver.bootstrap")
 

@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 from edgevirt.engine import failpoints
 from edgevirt.engine.apiserver.cluster import Cluster, storage_prefix
 from edgevirt.engine.apiserver.conversion import ConversionEndpoint, Converter
-from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.http.options import WriteOptions, delete_options
+from edgevirt.engine.apiserver.kinds.strategies import CRD_FINALIZER, Custom
 from edgevirt.engine.apiserver.objects import decode
-from edgevirt.engine.apiserver.options import WriteOptions, delete_options
+from edgevirt.engine.apiserver.reading.selectors import EVERYTHING
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import ADMIN
 from edgevirt.engine.apiserver.schema.crd import served_resources
-from edgevirt.engine.apiserver.selectors import EVERYTHING
-from edgevirt.engine.apiserver.strategies import CRD_FINALIZER, Custom
-from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.apiserver.writing.delete import Deletes
+from edgevirt.engine.apiserver.writing.write import Request, Writes
 from edgevirt.engine.store.records import Event, EventType
 
 _log = logging.getLogger("edgevirt.engine.apiserver")

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgevirt.engine.apiserver.cluster import Cluster, rfc3339, storage_prefix
 from edgevirt.engine.apiserver.objects import decode
-from edgevirt.engine.apiserver.write import stamped
+from edgevirt.engine.apiserver.writing.write import stamped
 from edgevirt.engine.store.collection import Collection
 from edgevirt.engine.store.errors import StoreError
 from edgevirt.engine.store.records import Record

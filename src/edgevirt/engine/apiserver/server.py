@@ -23,31 +23,31 @@ from edgevirt.engine.apiserver.auth.role_aggregation import RoleAggregation
 from edgevirt.engine.apiserver.auth.token_secrets import TokenSecrets
 from edgevirt.engine.apiserver.auth.tokens import ServiceAccountTokens
 from edgevirt.engine.apiserver.bootstrap import Bootstrap, kubernetes_service
-from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.cluster import Cluster, Seams
-from edgevirt.engine.apiserver.connections import ConnectionLimits, ConnectionServer
 from edgevirt.engine.apiserver.customresources import CustomResources
-from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.discovery import Discovery, ExternalGroupVersion
 from edgevirt.engine.apiserver.durability import VOLATILE_COLLECTIONS
 from edgevirt.engine.apiserver.expiry import expire_events
-from edgevirt.engine.apiserver.health import Health
-from edgevirt.engine.apiserver.kubelet import Kubelets
-from edgevirt.engine.apiserver.metrics import Metrics, counter, gauge, gauges
-from edgevirt.engine.apiserver.nonresource import (
+from edgevirt.engine.apiserver.http.connections import ConnectionLimits, ConnectionServer
+from edgevirt.engine.apiserver.http.health import Health
+from edgevirt.engine.apiserver.http.metrics import Metrics, counter, gauge, gauges
+from edgevirt.engine.apiserver.http.nonresource import (
     KUBERNETES_RELEASE,
     KUBERNETES_VERSION,
     IssuerDocuments,
     NonResource,
 )
-from edgevirt.engine.apiserver.observer import Observer, request_factory
+from edgevirt.engine.apiserver.http.observer import Observer, request_factory
+from edgevirt.engine.apiserver.http.options import WriteOptions
+from edgevirt.engine.apiserver.http.rest import Rest
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
+from edgevirt.engine.apiserver.kinds.service_network import DEFAULT_SUBNET, ServiceNetwork
+from edgevirt.engine.apiserver.nodes.kubelet import Kubelets
 from edgevirt.engine.apiserver.openapi import OpenApi
-from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import ADMIN, UserInfo
-from edgevirt.engine.apiserver.rest import Rest
-from edgevirt.engine.apiserver.service_network import DEFAULT_SUBNET, ServiceNetwork
-from edgevirt.engine.apiserver.write import Request, Transform, Writes
+from edgevirt.engine.apiserver.writing.delete import Deletes
+from edgevirt.engine.apiserver.writing.write import Request, Transform, Writes
 from edgevirt.engine.pki.authority import utc_now
 from edgevirt.engine.store.store import Store, StoreSettings
 from edgevirt.kube.memory import Trim

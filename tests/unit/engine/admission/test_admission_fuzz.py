@@ -13,13 +13,13 @@ from object_reader_fake import CONFIG_MAPS, FakeReader, config_map, namespace, w
 
 from edgevirt.engine.apiserver.admission.limit_ranger import LimitBounds, LimitDefaults, LimitRanges
 from edgevirt.engine.apiserver.admission.policies import GROUP, Policies
-from edgevirt.engine.apiserver.builtins import builtin_registry
-from edgevirt.engine.apiserver.decode import decode_object
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.extension import AllowAll
+from edgevirt.engine.apiserver.http.decode import decode_object
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import ADMIN, AdmissionAttributes
-from edgevirt.engine.apiserver.write import complete
+from edgevirt.engine.apiserver.writing.write import complete
 from edgevirt.engine.quota.charge import Refused, Write, charges
 
 pytestmark = pytest.mark.unit

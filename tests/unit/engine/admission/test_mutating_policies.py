@@ -11,9 +11,9 @@ from object_reader_fake import FakeReader, namespace
 from edgevirt.engine.apiserver.admission.mutating_policies import MutatingPolicies
 from edgevirt.engine.apiserver.admission.policies import GROUP
 from edgevirt.engine.apiserver.admission.policy_rules import mutating_policy_faults
-from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.extension import AllowAll
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.apiserver.request import ADMIN, AdmissionAttributes
 
 pytestmark = pytest.mark.unit

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver import fieldset, managedfields
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.managedfields import Manager, Scope
 from edgevirt.engine.apiserver.schema import OPEN_MAP, SCALAR, SchemaNode
-from edgevirt.engine.apiserver.typed import check_unique, compare, field_set, merge
+from edgevirt.engine.apiserver.writing import fieldset, managedfields
+from edgevirt.engine.apiserver.writing.managedfields import Manager, Scope
+from edgevirt.engine.apiserver.writing.typed import check_unique, compare, field_set, merge
 
 pytestmark = pytest.mark.unit
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver import managedfields
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.managedfields import Manager, Scope
 from edgevirt.engine.apiserver.schema import SCALAR, SchemaNode
+from edgevirt.engine.apiserver.writing import managedfields
+from edgevirt.engine.apiserver.writing.managedfields import Manager, Scope
 
 pytestmark = pytest.mark.unit
 

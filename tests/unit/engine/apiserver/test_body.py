@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.body import read_object
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.negotiation import Form, negotiate
-from edgevirt.engine.apiserver.path import ResourcePath, parse_path, verb_of
+from edgevirt.engine.apiserver.http.body import read_object
+from edgevirt.engine.apiserver.http.negotiation import Form, negotiate
+from edgevirt.engine.apiserver.http.path import ResourcePath, parse_path, verb_of
+from edgevirt.engine.apiserver.http.yaml_document import parse_yaml
 from edgevirt.engine.apiserver.schema.protobuf_objects import MEDIA_TYPE
-from edgevirt.engine.apiserver.yaml_document import parse_yaml
 
 pytestmark = pytest.mark.unit
 

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.cluster import Cluster, Seams
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.options import list_options
-from edgevirt.engine.apiserver.read import Page, list_records
-from edgevirt.engine.apiserver.selectors import EVERYTHING
+from edgevirt.engine.apiserver.http.options import list_options
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
+from edgevirt.engine.apiserver.reading.read import Page, list_records
+from edgevirt.engine.apiserver.reading.selectors import EVERYTHING
 from edgevirt.engine.store.store import Store
 
 pytestmark = pytest.mark.unit

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.json_syntax import base64_fault, parse_json, syntax_fault
+from edgevirt.engine.apiserver.http.json_syntax import base64_fault, parse_json, syntax_fault
 
 END = "unexpected end of JSON input"
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from edgevirt.engine.apiserver.kubelet import handshake
+from edgevirt.engine.apiserver.nodes.kubelet import handshake
 
 pytestmark = pytest.mark.unit
 

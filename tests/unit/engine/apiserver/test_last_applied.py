@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from edgevirt.engine.apiserver import last_applied, managedfields
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.managedfields import Manager, Scope
 from edgevirt.engine.apiserver.schema import SCALAR, SchemaNode
+from edgevirt.engine.apiserver.writing import last_applied, managedfields
+from edgevirt.engine.apiserver.writing.managedfields import Manager, Scope
 
 pytestmark = pytest.mark.unit
 

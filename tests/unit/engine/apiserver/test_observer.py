@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from edgevirt.engine.apiserver.metrics import RequestMetrics
-from edgevirt.engine.apiserver.observer import Observer
+from edgevirt.engine.apiserver.http.metrics import RequestMetrics
+from edgevirt.engine.apiserver.http.observer import Observer
+from edgevirt.engine.apiserver.http.trail import Trail, trail_of
 from edgevirt.engine.apiserver.request import ADMIN, Attributes, Decision
-from edgevirt.engine.apiserver.trail import Trail, trail_of
 
 pytestmark = pytest.mark.unit
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from edgevirt.engine.apiserver.body import read_object, read_options
-from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.forms import warning_headers
+from edgevirt.engine.apiserver.http.body import read_object, read_options
+from edgevirt.engine.apiserver.http.forms import warning_headers
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.apiserver.kinds.definition import Definitions
 from edgevirt.engine.apiserver.registry import ServedResource, WriteContext
 from edgevirt.engine.apiserver.request import ADMIN

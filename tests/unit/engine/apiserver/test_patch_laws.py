@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.patch import json_patch, merge_patch
 from edgevirt.engine.apiserver.schema import OPEN_MAP, SCALAR, SchemaNode
-from edgevirt.engine.apiserver.strategic import strategic_merge
+from edgevirt.engine.apiserver.writing.patch import json_patch, merge_patch
+from edgevirt.engine.apiserver.writing.strategic import strategic_merge
 
 pytestmark = pytest.mark.unit
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.patch import json_patch, merge_patch
-from edgevirt.engine.apiserver.strategic import strategic_merge
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
+from edgevirt.engine.apiserver.writing.patch import json_patch, merge_patch
+from edgevirt.engine.apiserver.writing.strategic import strategic_merge
 
 pytestmark = pytest.mark.unit
 

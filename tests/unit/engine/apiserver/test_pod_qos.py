@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgevirt.engine.apiserver.pods import qos_class
+from edgevirt.engine.apiserver.kinds.pods import qos_class
 
 pytestmark = pytest.mark.unit
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from multidict import MultiDict
 
-from edgevirt.engine.apiserver.connect_options import connect_options
-from edgevirt.engine.apiserver.proxy_target import (
+from edgevirt.engine.apiserver.nodes.connect_options import connect_options
+from edgevirt.engine.apiserver.nodes.proxy_target import (
     ProxyName,
     may_be_reached,
     parse_name,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.selectors import parse_labels
+from edgevirt.engine.apiserver.reading.selectors import parse_labels
 
 pytestmark = pytest.mark.unit
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.apiserver.objects import encode
-from edgevirt.engine.apiserver.selectors import parse, parse_labels
+from edgevirt.engine.apiserver.reading.selectors import parse, parse_labels
 from edgevirt.engine.store.records import Record
 
 pytestmark = pytest.mark.unit

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.strategic import strategic_merge
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
+from edgevirt.engine.apiserver.writing.strategic import strategic_merge
 
 pytestmark = pytest.mark.unit
 

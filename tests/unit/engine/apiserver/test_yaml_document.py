@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.yaml_document import parse_yaml
+from edgevirt.engine.apiserver.http.yaml_document import parse_yaml
 from edgevirt.kube.yaml_bounds import MAX_DEPTH
 
 pytestmark = pytest.mark.unit

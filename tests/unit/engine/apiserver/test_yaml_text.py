@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.yaml_document import parse_yaml
-from edgevirt.engine.apiserver.yaml_text import to_yaml
+from edgevirt.engine.apiserver.http.yaml_document import parse_yaml
+from edgevirt.engine.apiserver.http.yaml_text import to_yaml
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.kinds.service import Services
+from edgevirt.engine.apiserver.kinds.service_network import ServiceNetwork, Taken
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.request import UserInfo
-from edgevirt.engine.apiserver.service_network import ServiceNetwork, Taken
 
 pytestmark = pytest.mark.unit
 

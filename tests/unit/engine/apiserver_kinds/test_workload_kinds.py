@@ -9,7 +9,7 @@ import pytest
 
 from edgevirt.api import resources
 from edgevirt.api.meta import Resource
-from edgevirt.engine.apiserver.builtins import builtin_registry
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.request import UserInfo
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
-from edgevirt.engine.apiserver.decode import decode_object
 from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.http.decode import decode_object
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
+from edgevirt.engine.apiserver.kinds.strategies import Custom
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.schema.crd import served_resources
 from edgevirt.engine.apiserver.schema.structural import StructuralSchema
 from edgevirt.engine.apiserver.schema.structural_rules import check_structural
 from edgevirt.engine.apiserver.schema.values import compiled
-from edgevirt.engine.apiserver.strategies import Custom
-from edgevirt.engine.apiserver.write import complete
+from edgevirt.engine.apiserver.writing.write import complete
 
 pytestmark = pytest.mark.unit
 

@@ -7,7 +7,7 @@ import importlib.resources
 import pytest
 
 from edgevirt.engine.apiserver import schema
-from edgevirt.engine.apiserver.builtins import builtin_registry
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.apiserver.schema import Json
 
 pytestmark = pytest.mark.unit

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.apiserver.openapi import PROTOBUF, OpenApi, wants_protobuf
 from edgevirt.engine.apiserver.openapi.wire import varint
 from edgevirt.engine.apiserver.registry import Registry

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.apiserver.openapi.wire import flag, integer, message, text, varint
 from edgevirt.engine.apiserver.schema.builtin_types import StructType, ValueType, struct_type
 from edgevirt.engine.apiserver.schema.protobuf_fields import Message, class_of, message_of

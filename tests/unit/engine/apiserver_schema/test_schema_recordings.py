@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from edgevirt.api import core, resources
-from edgevirt.engine.apiserver import tables
 from edgevirt.engine.apiserver.discovery import Discovery
+from edgevirt.engine.apiserver.reading import tables
 from edgevirt.engine.apiserver.registry import ALL_VERBS, Registry, ServedResource
 from edgevirt.engine.apiserver.schema.builtin import builtin_schema
 from edgevirt.engine.apiserver.schema.crd import served_resources

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 
 pytestmark = pytest.mark.unit
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from edgevirt.api import resources
-from edgevirt.engine.apiserver import tables
 from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.reading import tables
 from edgevirt.engine.apiserver.registry import Column, ServedResource
 from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
 from edgevirt.engine.apiserver.schema.crd import served_resources

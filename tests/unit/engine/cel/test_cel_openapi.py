@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgevirt.engine.apiserver.builtins import builtin_registry
+from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
 from edgevirt.engine.cel import CompileError, Environment, types
 from edgevirt.engine.cel.openapi import type_of_kind
 

@@ -14,13 +14,13 @@ from typing import Any
 import jsonpatch
 import jsonpointer
 
-from edgevirt.engine.apiserver import typed
 from edgevirt.engine.apiserver.admission.conditions import Conditions
 from edgevirt.engine.apiserver.admission.expressions import NotCompiled
 from edgevirt.engine.apiserver.admission.policy_program import POLICY_BUDGET, PolicyEnvironment, scoped
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.objects import decode_json, encode_json
 from edgevirt.engine.apiserver.schema import SchemaNode
+from edgevirt.engine.apiserver.writing import typed
 from edgevirt.engine.cel import Budget, BudgetExceeded, EvaluationError, Program, Type
 from edgevirt.engine.cel.functions import function, indexed, same_size
 from edgevirt.engine.cel.library.times import shown_duration, shown_timestamp

@@ -10,8 +10,8 @@ from aiohttp import web
 from edgevirt.engine.apiserver.audit.events import Exchange
 from edgevirt.engine.apiserver.audit.log import AuditLog
 from edgevirt.engine.apiserver.audit.policy import Level, Policy, Stage, Verdict
+from edgevirt.engine.apiserver.http.trail import Trail
 from edgevirt.engine.apiserver.request import Attributes, UserInfo
-from edgevirt.engine.apiserver.trail import Trail
 
 _NOBODY = UserInfo("")
 

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 
 from edgevirt.engine.apiserver.audit.policy import Level, Stage
-from edgevirt.engine.apiserver.body import media_type
-from edgevirt.engine.apiserver.json_syntax import parse_json
+from edgevirt.engine.apiserver.http.body import media_type
+from edgevirt.engine.apiserver.http.json_syntax import parse_json
+from edgevirt.engine.apiserver.http.yaml_document import parse_yaml
 from edgevirt.engine.apiserver.request import Attributes, Decision, UserInfo
 from edgevirt.engine.apiserver.schema import protobuf_objects
-from edgevirt.engine.apiserver.yaml_document import parse_yaml
 
 Json = dict[str, Any]
 

@@ -18,11 +18,11 @@ from multidict import MultiDict
 
 from edgevirt.engine.apiserver.auth.tokens import ServiceAccountTokens
 from edgevirt.engine.apiserver.cluster import Cluster
-from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.options import WriteOptions, delete_options
+from edgevirt.engine.apiserver.http.options import WriteOptions, delete_options
 from edgevirt.engine.apiserver.request import ADMIN
-from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.apiserver.writing.delete import Deletes
+from edgevirt.engine.apiserver.writing.write import Request, Writes
 
 _log = logging.getLogger("edgevirt.engine.apiserver")
 

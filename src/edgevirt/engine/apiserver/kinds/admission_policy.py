@@ -11,7 +11,7 @@ from edgevirt.engine.apiserver.admission.policy_rules import (
     policy_faults,
 )
 from edgevirt.engine.apiserver.errors import Cause
-from edgevirt.engine.apiserver.strategies import Plain, WithStatus
+from edgevirt.engine.apiserver.kinds.strategies import Plain, WithStatus
 
 Json = dict[str, Any]
 

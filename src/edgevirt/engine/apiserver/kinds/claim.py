@@ -12,8 +12,8 @@ from typing import Any
 
 from edgevirt.api.quantity import parse
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.strategies import WithStatus, forbidden_cause
 from edgevirt.engine.apiserver.registry import WriteContext
-from edgevirt.engine.apiserver.strategies import WithStatus, forbidden_cause
 
 Json = dict[str, Any]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.strategies import Plain
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema.crd_rules import validate_crd
-from edgevirt.engine.apiserver.strategies import Plain
 
 Json = dict[str, Any]
 

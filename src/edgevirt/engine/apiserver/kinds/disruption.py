@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.strategies import WithStatus
 from edgevirt.engine.apiserver.kinds.workload import bounded, selector_faults
 from edgevirt.engine.apiserver.schema import invalid
-from edgevirt.engine.apiserver.strategies import WithStatus
 
 Json = dict[str, Any]
 

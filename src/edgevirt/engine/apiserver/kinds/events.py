@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.strategies import Plain
 from edgevirt.engine.apiserver.names import invalid_value, label_key_faults
 from edgevirt.engine.apiserver.schema import required
-from edgevirt.engine.apiserver.strategies import Plain
 
 Json = dict[str, Any]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.strategies import WithStatus, forbidden_cause
 from edgevirt.engine.apiserver.kinds.workload import (
     counts,
     mismatch,
@@ -18,7 +19,6 @@ from edgevirt.engine.apiserver.kinds.workload import (
 )
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import invalid, required
-from edgevirt.engine.apiserver.strategies import WithStatus, forbidden_cause
 
 Json = dict[str, Any]
 

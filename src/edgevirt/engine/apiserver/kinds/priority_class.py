@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.strategies import Plain
 from edgevirt.engine.apiserver.schema import FORBIDDEN, invalid, unsupported
-from edgevirt.engine.apiserver.strategies import Plain
 
 Json = dict[str, Any]
 

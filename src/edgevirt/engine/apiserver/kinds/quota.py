@@ -10,9 +10,9 @@ from typing import Any
 
 from edgevirt.api.quantity import parse
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.strategies import Plain, WithStatus, forbidden_cause
 from edgevirt.engine.apiserver.names import invalid_value, label_key_faults
 from edgevirt.engine.apiserver.schema import invalid
-from edgevirt.engine.apiserver.strategies import Plain, WithStatus, forbidden_cause
 
 Json = dict[str, Any]
 

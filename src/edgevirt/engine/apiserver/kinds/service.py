@@ -12,6 +12,8 @@ from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
 from edgevirt.engine.apiserver.errors import invalid as refused
+from edgevirt.engine.apiserver.kinds.service_network import ServiceNetwork, Taken
+from edgevirt.engine.apiserver.kinds.strategies import Plain, forbidden_cause
 from edgevirt.engine.apiserver.names import (
     invalid_value,
     label_faults,
@@ -21,8 +23,6 @@ from edgevirt.engine.apiserver.names import (
 )
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import invalid, required
-from edgevirt.engine.apiserver.service_network import ServiceNetwork, Taken
-from edgevirt.engine.apiserver.strategies import Plain, forbidden_cause
 
 Json = dict[str, Any]
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from edgevirt.engine.apiserver.auth.labels import selects
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.pods import container_faults
+from edgevirt.engine.apiserver.kinds.strategies import WithStatus, forbidden_cause
 from edgevirt.engine.apiserver.names import (
     invalid_value,
     label_faults,
@@ -17,10 +19,8 @@ from edgevirt.engine.apiserver.names import (
     label_value_faults,
     subdomain_faults,
 )
-from edgevirt.engine.apiserver.pods import container_faults
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import invalid, required, shown, unsupported
-from edgevirt.engine.apiserver.strategies import WithStatus, forbidden_cause
 
 Json = dict[str, Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from edgevirt.engine.apiserver.errors import Cause
-from edgevirt.engine.apiserver.json_syntax import base64_fault
+from edgevirt.engine.apiserver.http.json_syntax import base64_fault
 from edgevirt.engine.apiserver.schema import (
     ATOMIC,
     OPEN_MAP,

@@ -14,9 +14,9 @@ import aiohttp
 
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.errors import StatusError, not_found
-from edgevirt.engine.apiserver.kubelet import Kubelets
+from edgevirt.engine.apiserver.nodes.kubelet import Kubelets
+from edgevirt.engine.apiserver.reading.selectors import Selector
 from edgevirt.engine.apiserver.registry import ServedResource
-from edgevirt.engine.apiserver.selectors import Selector
 from edgevirt.engine.apiserver.usage.documents import GROUP, node_metrics, pod_metrics
 from edgevirt.engine.apiserver.usage.meter import Meter
 from edgevirt.engine.apiserver.usage.readings import Reading, between, of_pod, parse

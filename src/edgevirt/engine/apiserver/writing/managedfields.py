@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgevirt.engine.apiserver import fieldset, last_applied
 from edgevirt.engine.apiserver.errors import Cause, StatusError, apply_conflict, bad_request
-from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.schema import SchemaNode
-from edgevirt.engine.apiserver.typed import (
+from edgevirt.engine.apiserver.writing import fieldset, last_applied
+from edgevirt.engine.apiserver.writing.fieldset import Fields
+from edgevirt.engine.apiserver.writing.typed import (
     compare,
     drop_emptied,
     field_set,

@@ -10,10 +10,10 @@ from aiohttp import web
 
 from edgevirt.engine.apiserver.discovery import Discovery, Document
 from edgevirt.engine.apiserver.errors import StatusError, method_not_allowed, no_such_path
-from edgevirt.engine.apiserver.forms import respond
-from edgevirt.engine.apiserver.health import KINDS, Health
-from edgevirt.engine.apiserver.metrics import CONTENT_TYPE as METRICS_TYPE
-from edgevirt.engine.apiserver.negotiation import AVAILABLE, JSON, YAML, negotiate
+from edgevirt.engine.apiserver.http.forms import respond
+from edgevirt.engine.apiserver.http.health import KINDS, Health
+from edgevirt.engine.apiserver.http.metrics import CONTENT_TYPE as METRICS_TYPE
+from edgevirt.engine.apiserver.http.negotiation import AVAILABLE, JSON, YAML, negotiate
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.openapi import OpenApi, wants_protobuf
 

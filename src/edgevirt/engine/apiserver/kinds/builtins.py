@@ -26,21 +26,12 @@ from edgevirt.engine.apiserver.kinds.events import (
     NewerEvents,
 )
 from edgevirt.engine.apiserver.kinds.jobs import CronJobs, Jobs
+from edgevirt.engine.apiserver.kinds.pods import POD_FIELDS, Pods
 from edgevirt.engine.apiserver.kinds.priority_class import PriorityClasses
 from edgevirt.engine.apiserver.kinds.quota import LimitRanges, Quotas
 from edgevirt.engine.apiserver.kinds.service import Services
-from edgevirt.engine.apiserver.kinds.workload import DaemonSets, Deployments, ReplicaSets, StatefulSets
-from edgevirt.engine.apiserver.names import (
-    label_faults,
-    path_segment_faults,
-    subdomain_faults,
-)
-from edgevirt.engine.apiserver.pods import POD_FIELDS, Pods
-from edgevirt.engine.apiserver.registry import ALL_VERBS, Registry, Scale, ServedResource, Strategy
-from edgevirt.engine.apiserver.schema.builtin import builtin_schema
-from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
-from edgevirt.engine.apiserver.service_network import ServiceNetwork
-from edgevirt.engine.apiserver.strategies import (
+from edgevirt.engine.apiserver.kinds.service_network import ServiceNetwork
+from edgevirt.engine.apiserver.kinds.strategies import (
     ApiServices,
     ConfigData,
     Namespaces,
@@ -51,6 +42,15 @@ from edgevirt.engine.apiserver.strategies import (
     SecretData,
     WebhookConfigurations,
 )
+from edgevirt.engine.apiserver.kinds.workload import DaemonSets, Deployments, ReplicaSets, StatefulSets
+from edgevirt.engine.apiserver.names import (
+    label_faults,
+    path_segment_faults,
+    subdomain_faults,
+)
+from edgevirt.engine.apiserver.registry import ALL_VERBS, Registry, Scale, ServedResource, Strategy
+from edgevirt.engine.apiserver.schema.builtin import builtin_schema
+from edgevirt.engine.apiserver.schema.builtin_columns import builtin_columns
 
 _NAMESPACE_VERBS = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
 _SHORT_NAMES: dict[str, tuple[str, ...]] = {

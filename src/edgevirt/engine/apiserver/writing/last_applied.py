@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edgevirt.engine.apiserver import fieldset
-from edgevirt.engine.apiserver.fieldset import Fields
 from edgevirt.engine.apiserver.schema import SchemaNode
-from edgevirt.engine.apiserver.typed import compare, field_set
+from edgevirt.engine.apiserver.writing import fieldset
+from edgevirt.engine.apiserver.writing.fieldset import Fields
+from edgevirt.engine.apiserver.writing.typed import compare, field_set
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL = "kubectl"

@@ -14,11 +14,11 @@ from edgevirt.engine.apiserver.errors import (
     expired,
     too_large_resource_version,
 )
-from edgevirt.engine.apiserver.json_syntax import parse_json
+from edgevirt.engine.apiserver.http.json_syntax import parse_json
+from edgevirt.engine.apiserver.http.options import ListOptions
 from edgevirt.engine.apiserver.objects import as_version, encode_json
-from edgevirt.engine.apiserver.options import ListOptions
+from edgevirt.engine.apiserver.reading.selectors import Selector
 from edgevirt.engine.apiserver.registry import ServedResource
-from edgevirt.engine.apiserver.selectors import Selector
 from edgevirt.engine.store.errors import Compacted
 from edgevirt.engine.store.records import Record
 

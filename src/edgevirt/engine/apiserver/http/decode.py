@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from edgevirt.engine.apiserver.body import read_object
 from edgevirt.engine.apiserver.errors import Cause, StatusError, bad_request, invalid
+from edgevirt.engine.apiserver.http.body import read_object
 from edgevirt.engine.apiserver.objects import encode_json
-from edgevirt.engine.apiserver.patch import invalid_patch
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.schema import INVALID, shown
+from edgevirt.engine.apiserver.writing.patch import invalid_patch
 
 Json = dict[str, Any]
 

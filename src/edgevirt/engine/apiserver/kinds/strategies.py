@@ -13,7 +13,7 @@ from edgevirt.engine.apiserver.admission.configuration import validate as valida
 from edgevirt.engine.apiserver.aggregation.availability import LOCAL
 from edgevirt.engine.apiserver.aggregation.validation import validate as validate_api_service
 from edgevirt.engine.apiserver.errors import Cause
-from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
+from edgevirt.engine.apiserver.http.json_syntax import go_type, parse_json
 from edgevirt.engine.apiserver.names import invalid_value
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import shown

@@ -13,13 +13,13 @@ from typing import Any
 
 from edgevirt.engine.apiserver.cluster import Cluster, api_errors, rfc3339
 from edgevirt.engine.apiserver.errors import StatusError, conflict, modified, success
+from edgevirt.engine.apiserver.http.options import DeleteOptions
+from edgevirt.engine.apiserver.kinds.strategies import CRD_FINALIZER
 from edgevirt.engine.apiserver.objects import decode, decode_json, encode, encode_json, split_key
-from edgevirt.engine.apiserver.options import DeleteOptions
+from edgevirt.engine.apiserver.reading.selectors import Selector
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import AdmissionAttributes
-from edgevirt.engine.apiserver.selectors import Selector
-from edgevirt.engine.apiserver.strategies import CRD_FINALIZER
-from edgevirt.engine.apiserver.write import Request, is_finished, stamped
+from edgevirt.engine.apiserver.writing.write import Request, is_finished, stamped
 from edgevirt.engine.store.errors import RevisionConflict
 from edgevirt.engine.store.records import Record
 

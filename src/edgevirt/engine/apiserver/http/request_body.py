@@ -6,9 +6,9 @@ import asyncio
 
 from aiohttp import web
 
-from edgevirt.engine.apiserver.body import MAX_BYTES
 from edgevirt.engine.apiserver.errors import StatusError, bad_request, request_entity_too_large
-from edgevirt.engine.apiserver.trail import trail_of
+from edgevirt.engine.apiserver.http.body import MAX_BYTES
+from edgevirt.engine.apiserver.http.trail import trail_of
 
 _BODY_SECONDS = 60.0
 

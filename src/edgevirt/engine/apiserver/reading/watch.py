@@ -16,11 +16,11 @@ from aiohttp import web
 
 from edgevirt.engine.apiserver.cluster import Cluster, api_errors
 from edgevirt.engine.apiserver.errors import StatusError, expired
+from edgevirt.engine.apiserver.http.options import ListOptions
+from edgevirt.engine.apiserver.http.stream import Stream
 from edgevirt.engine.apiserver.objects import encode_json
-from edgevirt.engine.apiserver.options import ListOptions
+from edgevirt.engine.apiserver.reading.selectors import Selector
 from edgevirt.engine.apiserver.registry import ServedResource
-from edgevirt.engine.apiserver.selectors import Selector
-from edgevirt.engine.apiserver.stream import Stream
 from edgevirt.engine.store.errors import Compacted
 from edgevirt.engine.store.records import Event, EventType, Record
 from edgevirt.engine.store.subscription import Subscription

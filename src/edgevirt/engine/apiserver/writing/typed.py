@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import StatusError, unclassified
-from edgevirt.engine.apiserver.fieldset import SELF, Fields, children, insert, is_member
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.schema import OPEN_MAP, SCALAR, SchemaNode
+from edgevirt.engine.apiserver.writing.fieldset import SELF, Fields, children, insert, is_member
 
 ABSENT: Any = object()
 """Stands for "there is no value", unlike null."""

@@ -24,15 +24,15 @@ from edgevirt.engine.apiserver.aggregation.proxy import may_be_forwarded
 from edgevirt.engine.apiserver.aggregation.upgrade import HandshakeFailed, proxy_upgrade, wants_upgrade
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.errors import bad_request, not_found, service_unavailable
-from edgevirt.engine.apiserver.kubelet import Kubelets
-from edgevirt.engine.apiserver.proxy_target import (
+from edgevirt.engine.apiserver.nodes.kubelet import Kubelets
+from edgevirt.engine.apiserver.nodes.proxy_target import (
     ProxyName,
     may_be_reached,
     parse_name,
     remaining_path,
     rewritten_location,
 )
-from edgevirt.engine.apiserver.write import Request
+from edgevirt.engine.apiserver.writing.write import Request
 
 Json = dict[str, Any]
 

@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from edgevirt.engine.apiserver.metrics import NOTHING_KNOWN, RequestMetrics
-from edgevirt.engine.apiserver.patch import APPLY_PATCH
-from edgevirt.engine.apiserver.trail import AUDIT_ID, Trail, TrailedRequest, attach, audit_id_of, trail_of
+from edgevirt.engine.apiserver.http.metrics import NOTHING_KNOWN, RequestMetrics
+from edgevirt.engine.apiserver.http.trail import (
+    AUDIT_ID,
+    Trail,
+    TrailedRequest,
+    attach,
+    audit_id_of,
+    trail_of,
+)
+from edgevirt.engine.apiserver.writing.patch import APPLY_PATCH
 
 if TYPE_CHECKING:
     from edgevirt.engine.apiserver.audit import Audit

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from edgevirt.engine.apiserver.trail import Trail
+from edgevirt.engine.apiserver.http.trail import Trail
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 

@@ -11,11 +11,11 @@ import json
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import StatusError, bad_request, unsupported_media_type
-from edgevirt.engine.apiserver.json_syntax import go_type, parse_json
+from edgevirt.engine.apiserver.http.json_syntax import go_type, parse_json
+from edgevirt.engine.apiserver.http.yaml_document import parse_with_repetitions
 from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.schema import protobuf_objects
 from edgevirt.engine.apiserver.schema.request_types import check_body
-from edgevirt.engine.apiserver.yaml_document import parse_with_repetitions
 
 MAX_BYTES = 3 * 1024 * 1024
 ACCEPTED = ("application/json", "application/yaml", protobuf_objects.MEDIA_TYPE)

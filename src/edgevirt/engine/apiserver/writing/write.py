@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from edgevirt.engine.apiserver import ephemeral_containers, managedfields
 from edgevirt.engine.apiserver.cluster import Cluster, api_errors
 from edgevirt.engine.apiserver.durability import is_durable, is_heartbeat
 from edgevirt.engine.apiserver.errors import (
@@ -32,9 +31,8 @@ from edgevirt.engine.apiserver.errors import (
     not_found,
     unclassified,
 )
-from edgevirt.engine.apiserver.fieldset import Fields
+from edgevirt.engine.apiserver.http.options import WriteOptions
 from edgevirt.engine.apiserver.identifiers import new_uid
-from edgevirt.engine.apiserver.managedfields import Manager, Scope
 from edgevirt.engine.apiserver.names import (
     finalizer_faults,
     generate_name,
@@ -42,10 +40,13 @@ from edgevirt.engine.apiserver.names import (
     metadata_faults,
     without_repeated_owners,
 )
+from edgevirt.engine.apiserver.nodes import ephemeral_containers
 from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, exact, metadata_of
-from edgevirt.engine.apiserver.options import WriteOptions
 from edgevirt.engine.apiserver.registry import ServedResource, WriteContext
 from edgevirt.engine.apiserver.request import AdmissionAttributes, UserInfo
+from edgevirt.engine.apiserver.writing import managedfields
+from edgevirt.engine.apiserver.writing.fieldset import Fields
+from edgevirt.engine.apiserver.writing.managedfields import Manager, Scope
 from edgevirt.engine.store.errors import RevisionConflict
 from edgevirt.engine.store.records import Record
 

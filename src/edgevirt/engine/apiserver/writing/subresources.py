@@ -7,7 +7,6 @@ from typing import Any
 from edgevirt.api.authentication import TokenRequest
 from edgevirt.engine.apiserver.auth.labels import selects
 from edgevirt.engine.apiserver.cluster import Cluster
-from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.errors import (
     Cause,
     StatusError,
@@ -18,13 +17,14 @@ from edgevirt.engine.apiserver.errors import (
     too_many_requests,
     unclassified,
 )
-from edgevirt.engine.apiserver.managedfields import ALWAYS_PRESENT, Manager, Scope, record_update
+from edgevirt.engine.apiserver.http.options import DeleteOptions
 from edgevirt.engine.apiserver.objects import decode_json, encode_json
-from edgevirt.engine.apiserver.options import DeleteOptions
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.schema.builtin import builtin_schema
 from edgevirt.engine.apiserver.schema.workload_columns import label_selector_text
-from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.apiserver.writing.delete import Deletes
+from edgevirt.engine.apiserver.writing.managedfields import ALWAYS_PRESENT, Manager, Scope, record_update
+from edgevirt.engine.apiserver.writing.write import Request, Writes
 
 Json = dict[str, Any]
 

@@ -11,12 +11,12 @@ from aiohttp import web
 
 from edgevirt.engine.apiserver.auth.refusal import refusal
 from edgevirt.engine.apiserver.cluster import Cluster
-from edgevirt.engine.apiserver.connect_options import connect_options
 from edgevirt.engine.apiserver.errors import method_not_allowed
-from edgevirt.engine.apiserver.kubelet import Kubelets
-from edgevirt.engine.apiserver.object_proxy import METHODS, ObjectProxy
+from edgevirt.engine.apiserver.nodes.connect_options import connect_options
+from edgevirt.engine.apiserver.nodes.kubelet import Kubelets
+from edgevirt.engine.apiserver.nodes.object_proxy import METHODS, ObjectProxy
 from edgevirt.engine.apiserver.request import Attributes
-from edgevirt.engine.apiserver.write import Request, Writes
+from edgevirt.engine.apiserver.writing.write import Request, Writes
 
 SUBRESOURCES = frozenset({"exec", "attach", "portforward", "proxy"})
 

@@ -18,7 +18,6 @@ from edgevirt.engine.apiserver.aggregation.endpoints import Target
 from edgevirt.engine.apiserver.aggregation.headers import without_bearer
 from edgevirt.engine.apiserver.aggregation.upgrade import HandshakeFailed, proxy_upgrade, wants_upgrade
 from edgevirt.engine.apiserver.cluster import Cluster
-from edgevirt.engine.apiserver.connect_options import is_set
 from edgevirt.engine.apiserver.errors import (
     StatusError,
     bad_request,
@@ -26,7 +25,8 @@ from edgevirt.engine.apiserver.errors import (
     not_found,
     service_unavailable,
 )
-from edgevirt.engine.apiserver.write import Request
+from edgevirt.engine.apiserver.nodes.connect_options import is_set
+from edgevirt.engine.apiserver.writing.write import Request
 
 Json = dict[str, Any]
 

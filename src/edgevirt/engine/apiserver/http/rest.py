@@ -11,21 +11,9 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from edgevirt.engine.apiserver import ephemeral_containers, strategic
 from edgevirt.engine.apiserver.auth.impersonation import impersonate
 from edgevirt.engine.apiserver.auth.refusal import refusal
-from edgevirt.engine.apiserver.body import (
-    envelope_fault,
-    media_type,
-    read_object,
-    read_options,
-    read_patch,
-)
 from edgevirt.engine.apiserver.cluster import Cluster
-from edgevirt.engine.apiserver.compression import compressed
-from edgevirt.engine.apiserver.connect import SUBRESOURCES, Connections
-from edgevirt.engine.apiserver.decode import check_patched, decode_object
-from edgevirt.engine.apiserver.delete import Deletes
 from edgevirt.engine.apiserver.errors import (
     Cause,
     StatusError,
@@ -37,13 +25,20 @@ from edgevirt.engine.apiserver.errors import (
     unclassified,
     unsupported_patch_type,
 )
-from edgevirt.engine.apiserver.forms import Answers, refuse, respond
-from edgevirt.engine.apiserver.json_syntax import go_type
-from edgevirt.engine.apiserver.kubelet import Kubelets
-from edgevirt.engine.apiserver.negotiation import JSON, negotiate
-from edgevirt.engine.apiserver.nonresource import NonResource
-from edgevirt.engine.apiserver.objects import decode_json, encode_json
-from edgevirt.engine.apiserver.options import (
+from edgevirt.engine.apiserver.http.body import (
+    envelope_fault,
+    media_type,
+    read_object,
+    read_options,
+    read_patch,
+)
+from edgevirt.engine.apiserver.http.compression import compressed
+from edgevirt.engine.apiserver.http.decode import check_patched, decode_object
+from edgevirt.engine.apiserver.http.forms import Answers, refuse, respond
+from edgevirt.engine.apiserver.http.json_syntax import go_type
+from edgevirt.engine.apiserver.http.negotiation import JSON, negotiate
+from edgevirt.engine.apiserver.http.nonresource import NonResource
+from edgevirt.engine.apiserver.http.options import (
     DeleteOptions,
     WriteOptions,
     delete_options,
@@ -51,7 +46,24 @@ from edgevirt.engine.apiserver.options import (
     list_options,
     write_options,
 )
-from edgevirt.engine.apiserver.patch import (
+from edgevirt.engine.apiserver.http.path import ResourcePath, parse_path, verb_of
+from edgevirt.engine.apiserver.http.request_body import read_body
+from edgevirt.engine.apiserver.http.trail import trail_of
+from edgevirt.engine.apiserver.http.yaml_document import parse_with_repetitions
+from edgevirt.engine.apiserver.nodes import ephemeral_containers
+from edgevirt.engine.apiserver.nodes.connect import SUBRESOURCES, Connections
+from edgevirt.engine.apiserver.nodes.kubelet import Kubelets
+from edgevirt.engine.apiserver.objects import decode_json, encode_json
+from edgevirt.engine.apiserver.reading.read import Page, list_records
+from edgevirt.engine.apiserver.reading.selectors import parse as parse_selector
+from edgevirt.engine.apiserver.reading.watch import Watch
+from edgevirt.engine.apiserver.registry import ServedResource
+from edgevirt.engine.apiserver.request import Attributes, UserInfo
+from edgevirt.engine.apiserver.schema.request_types import check_body
+from edgevirt.engine.apiserver.usage.service import ResourceMetrics
+from edgevirt.engine.apiserver.writing import strategic
+from edgevirt.engine.apiserver.writing.delete import Deletes
+from edgevirt.engine.apiserver.writing.patch import (
     APPLY_PATCH,
     JSON_PATCH,
     MERGE_PATCH,
@@ -59,20 +71,9 @@ from edgevirt.engine.apiserver.patch import (
     json_patch,
     merge_patch,
 )
-from edgevirt.engine.apiserver.path import ResourcePath, parse_path, verb_of
-from edgevirt.engine.apiserver.read import Page, list_records
-from edgevirt.engine.apiserver.registry import ServedResource
-from edgevirt.engine.apiserver.request import Attributes, UserInfo
-from edgevirt.engine.apiserver.request_body import read_body
-from edgevirt.engine.apiserver.schema.request_types import check_body
-from edgevirt.engine.apiserver.selectors import parse as parse_selector
-from edgevirt.engine.apiserver.subresources import Subresources
-from edgevirt.engine.apiserver.trail import trail_of
-from edgevirt.engine.apiserver.typed import check_unique
-from edgevirt.engine.apiserver.usage.service import ResourceMetrics
-from edgevirt.engine.apiserver.watch import Watch
-from edgevirt.engine.apiserver.write import Request, Writes
-from edgevirt.engine.apiserver.yaml_document import parse_with_repetitions
+from edgevirt.engine.apiserver.writing.subresources import Subresources
+from edgevirt.engine.apiserver.writing.typed import check_unique
+from edgevirt.engine.apiserver.writing.write import Request, Writes
 
 _log = logging.getLogger("edgevirt.engine.apiserver")
 

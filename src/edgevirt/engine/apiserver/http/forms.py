@@ -14,16 +14,17 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
-from edgevirt.engine.apiserver import compression, tables
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.errors import StatusError
-from edgevirt.engine.apiserver.negotiation import JSON, Accepted, Form
+from edgevirt.engine.apiserver.http import compression
+from edgevirt.engine.apiserver.http.negotiation import JSON, Accepted, Form
+from edgevirt.engine.apiserver.http.options import is_true
+from edgevirt.engine.apiserver.http.yaml_text import to_yaml
 from edgevirt.engine.apiserver.objects import decode_json, encode_json
-from edgevirt.engine.apiserver.options import is_true
-from edgevirt.engine.apiserver.read import Page, list_metadata, list_pieces
+from edgevirt.engine.apiserver.reading import tables
+from edgevirt.engine.apiserver.reading.read import Page, list_metadata, list_pieces
+from edgevirt.engine.apiserver.reading.watch import Render
 from edgevirt.engine.apiserver.registry import ServedResource
-from edgevirt.engine.apiserver.watch import Render
-from edgevirt.engine.apiserver.yaml_text import to_yaml
 
 Json = dict[str, Any]
 

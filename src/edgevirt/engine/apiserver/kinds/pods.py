@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgevirt.engine.apiserver import ephemeral_containers
 from edgevirt.engine.apiserver.errors import Cause, invalid
+from edgevirt.engine.apiserver.kinds.strategies import Plain, forbidden_cause
+from edgevirt.engine.apiserver.nodes import ephemeral_containers
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import shown
-from edgevirt.engine.apiserver.strategies import Plain, forbidden_cause
 
 Json = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""What is answered by a node or within a pod: logs, exec, attach, port-forward, proxies."""

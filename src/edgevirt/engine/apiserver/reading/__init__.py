@@ -1,0 +1,1 @@
+"""Getting, listing and watching: selected and shown, without a write."""
