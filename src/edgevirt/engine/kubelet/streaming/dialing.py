@@ -26,7 +26,7 @@ async def dial(
     failures: list[str] = []
     for family, address in _LOOPBACK:
         try:
-            made = await services.blocking(_socket, namespace, family)
+            made = await _made(services, namespace, family)
         except OSError as error:
             failures.append(f"socket: {error.strerror}")
             continue
@@ -43,6 +43,18 @@ async def dial(
             made.close()
             raise
     raise OSError(f"failed to connect to localhost:{port} inside the pod: {'; '.join(failures)}")
+
+
+async def _made(services: Services, namespace: Path | None, family: int) -> socket.socket:
+    """A socket in the namespace; closed if nobody waits for it any more when the thread has made it."""
+    made: list[socket.socket] = []
+    try:
+        await services.blocking(lambda: made.append(_socket(namespace, family)))
+    except asyncio.CancelledError:
+        for one in made:
+            one.close()
+        raise
+    return made[0]
 
 
 def _socket(namespace: Path | None, family: int) -> socket.socket:
