@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from edgevirt.engine.apiserver.admission.failures import ConditionError
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.label_selector import selector_faults
 
 if TYPE_CHECKING:
     from edgevirt.engine.cel import Environment
@@ -182,8 +183,6 @@ def condition_faults(
 def selector_causes(selector: Mapping[str, Any] | None, path: str) -> Iterator[Cause]:
     """Faults of a label selector."""
     if selector:
-        from edgevirt.engine.apiserver.kinds.workload import selector_faults
-
         yield from selector_faults(dict(selector), path)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.label_selector import selector_faults
 from edgevirt.engine.apiserver.kinds.strategies import WithStatus
-from edgevirt.engine.apiserver.kinds.workload import bounded, selector_faults
+from edgevirt.engine.apiserver.kinds.workload import bounded
 from edgevirt.engine.apiserver.schema import invalid
 
 Json = dict[str, Any]

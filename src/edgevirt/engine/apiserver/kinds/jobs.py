@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.kinds.label_selector import selector_faults
 from edgevirt.engine.apiserver.kinds.strategies import WithStatus, forbidden_cause
 from edgevirt.engine.apiserver.kinds.workload import (
     counts,
     mismatch,
-    selector_faults,
     status_faults,
     template_faults,
 )
