@@ -22,7 +22,7 @@ from edgevirt.api.core import ConfigMap, ObjectReference, Pod, Secret
 from edgevirt.api.meta import KubeObject, Resource, Status
 from edgevirt.engine.kubelet import kubelet
 from edgevirt.engine.kubelet.devices import DeviceRegistry
-from edgevirt.engine.kubelet.kubelet import Pods
+from edgevirt.engine.kubelet.pods import Pods
 from edgevirt.engine.kubelet.services import Services
 from edgevirt.engine.kubelet.settings import CniSettings, Settings
 from edgevirt.kube.client import PatchType

@@ -20,8 +20,8 @@ from aiohttp.typedefs import Handler
 
 from edgevirt.engine.kubelet import accounting, logs
 from edgevirt.engine.kubelet.container import ephemeral, names_in_order
-from edgevirt.engine.kubelet.kubelet import Pods
 from edgevirt.engine.kubelet.node import memory_bytes
+from edgevirt.engine.kubelet.pods import Pods
 from edgevirt.engine.kubelet.resource_metrics import exposition, summary
 from edgevirt.engine.kubelet.settings import Settings
 from edgevirt.engine.pki.identity import IdentityError, peer_role

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from edgevirt.engine.kubelet.kubelet import Pods
 from edgevirt.engine.kubelet.pod import PodWorker
+from edgevirt.engine.kubelet.pods import Pods
 from edgevirt.engine.kubelet.streaming import (
     portforward,
     portforward_spdy,
