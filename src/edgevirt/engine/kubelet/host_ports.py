@@ -21,6 +21,7 @@ from edgevirt.linux import nft
 
 _LOOPBACK = "127.0.0.0/8"
 _ANY = ("", "0.0.0.0", "::")
+_PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 class HostPortError(Exception):
@@ -151,7 +152,7 @@ def script(bridge: str, subnet: str, rules: Iterable[tuple[HostPort, str]]) -> s
     version = ipaddress.ip_network(subnet).version
     family = "ip" if version == 4 else "ip6"
     removal = f"add table {family} {table(bridge)}\ndelete table {family} {table(bridge)}\n"
-    lines = [_rule(family, port, address) for port, address in rules]
+    lines = [_rule(family, port, address) for port, address in rules if _expressible(port, version)]
     if not lines:
         return removal
     chains = {
@@ -181,6 +182,17 @@ def script(bridge: str, subnet: str, rules: Iterable[tuple[HostPort, str]]) -> s
         for name, rules_ in chains.items()
     )
     return f"{removal}table {family} {table(bridge)} {{\n{body}}}\n"
+
+
+def _expressible(port: HostPort, version: int) -> bool:
+    """Whether a rule of this family can say it. What a pod wrote must never become words of the script, and
+    one rule that cannot be loaded would keep those of all other pods out."""
+    if not (0 < port.port < 65536 and 0 < port.target < 65536 and port.protocol in _PROTOCOLS):
+        return False
+    try:
+        return not port.address or ipaddress.ip_address(port.address).version == version
+    except ValueError:
+        return False
 
 
 def _rule(family: str, port: HostPort, address: str) -> str:

@@ -82,7 +82,13 @@ def _addresses(service: Service) -> tuple[str, ...]:
         return ()
     ingress = service.status.load_balancer.ingress if service.status and service.status.load_balancer else ()
     named = [spec.cluster_ip, *spec.external_ips, *(one.ip for one in ingress)]
-    return tuple(dict.fromkeys(address for address in named if is_ipv4(address)))
+    return tuple(dict.fromkeys(address for address in named if is_ipv4(address) and not _is_special(address)))
+
+
+def _is_special(address: str) -> bool:
+    """The machine's own affairs: a service that took 127.0.0.1 would take the control plane's connections."""
+    found = ipaddress.ip_address(address)
+    return found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified
 
 
 def is_ipv4(text: str) -> bool:
@@ -99,7 +105,9 @@ def _targets(slices: Sequence[EndpointSlice], name: str, protocol: str, only_nod
         if one.address_type != "IPv4":
             continue
         for port in one.ports:
-            if port.name != name or (port.protocol or "TCP") != (protocol or "TCP") or not port.port:
+            if port.name != name or (port.protocol or "TCP") != (protocol or "TCP"):
+                continue
+            if not port.port or not 0 < port.port < 65536:
                 continue
             for endpoint in one.endpoints:
                 if only_node and endpoint.node_name != only_node:

@@ -202,3 +202,19 @@ def test_a_headless_service_has_no_address_and_whatever_families_its_maker_wants
 )
 def test_a_service_that_makes_no_sense_is_refused(spec: Json, expected: list[str]) -> None:
     assert faults(World().strategy, spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("; drop", "must be a valid IP address"),
+        ("127.0.0.1", "may not be in the loopback range"),
+        ("0.0.0.0", "may not be unspecified"),
+        ("169.254.169.254", "may not be in the link-local range"),
+        ("224.0.0.1", "may not be in the link-local multicast range"),
+    ],
+)
+def test_external_address_that_is_the_machines_own_is_refused(address: str, why: str) -> None:
+    (found,) = faults(World().strategy, {"externalIPs": ["192.0.2.1", address]})
+    assert found.startswith("spec.externalIPs[1]:")
+    assert why in found

@@ -74,3 +74,20 @@ def test_six_is_spoken_on_a_network_of_six() -> None:
     text = script("br0", "fd00::/64", [(WEB, "fd00::5")])
     assert "tcp dport 8080 dnat to [fd00::5]:80" in text
     assert "127.0.0.0" not in text
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        HostPort(
+            "192.0.2.1 accept; } chain x { type filter hook input priority 0; policy drop;", "tcp", 80, 80
+        ),
+        HostPort('192.0.2.1"\ninclude "/etc/shadow', "tcp", 80, 80),
+        HostPort("fd00::1", "tcp", 80, 80),
+        HostPort("", "tcp", 80, 70_000),
+        HostPort("", "tcp dport 1 accept; ip daddr 0.0.0.0/0 udp", 80, 80),
+    ],
+)
+def test_what_a_pod_writes_never_becomes_words_of_the_rules(bad: HostPort) -> None:
+    good = (WEB, "10.42.0.5")
+    assert script("b", "10.42.0.0/24", [(bad, "10.42.0.6"), good]) == script("b", "10.42.0.0/24", [good])

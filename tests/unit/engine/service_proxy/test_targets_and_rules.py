@@ -65,6 +65,21 @@ def test_only_addresses_reach_the_packet_filter() -> None:
     assert entry.addresses == ("10.96.0.5", "192.0.2.1")
 
 
+def test_no_service_takes_what_is_the_machines_own() -> None:
+    theirs = ("127.0.0.1", "0.0.0.0", "169.254.169.254", "224.0.0.1")
+    (entry,) = entries([service(port=6443, external_ips=theirs)], {}, "box")
+    assert entry.addresses == ("10.96.0.5",)
+
+
+def test_a_slice_with_an_impossible_port_does_not_spoil_the_rules_of_others() -> None:
+    wrong = EndpointSlice(
+        address_type="IPv4",
+        endpoints=(endpoint("10.1.0.9"),),
+        ports=(EndpointPort(port=70_000, protocol="TCP"),),
+    )
+    assert targets(service(), wrong, one_slice(endpoint("10.1.0.2"))) == ["10.1.0.2"]
+
+
 @pytest.mark.parametrize("one", [service("None"), service(""), service(type="ExternalName")])
 def test_services_without_an_address_have_no_rules(one: Service) -> None:
     assert entries([one], {}, "box") == ()

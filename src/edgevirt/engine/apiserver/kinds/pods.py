@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause, invalid
+from edgevirt.engine.apiserver.kinds.container_ports import port_faults
 from edgevirt.engine.apiserver.kinds.strategies import Plain, forbidden_cause
 from edgevirt.engine.apiserver.nodes import ephemeral_containers
 from edgevirt.engine.apiserver.registry import WriteContext
@@ -142,6 +143,7 @@ def container_faults(spec: Json, at: str = "spec") -> list[Cause]:
             names.add(name)
             if not container.get("image"):
                 causes.append(Cause("FieldValueRequired", "Required value", f"{path}.image"))
+            causes.extend(port_faults(container, path))
             for position, mount in enumerate(container.get("volumeMounts") or ()):
                 if mount.get("name") not in volumes:
                     causes.append(

@@ -289,6 +289,10 @@ def _address_faults(spec: Json) -> list[Cause]:
         if address != "None" and not _is_address(address):
             text = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
             causes.append(invalid_value(f"spec.clusterIPs[{index}]", address, text))
+    for index, address in enumerate(spec.get("externalIPs") or ()):
+        causes.extend(
+            invalid_value(f"spec.externalIPs[{index}]", address, f) for f in _outside_faults(address)
+        )
     if len(addresses) > 2:
         causes.append(invalid("spec.clusterIPs", addresses, "may only hold up to 2 values"))
     elif len(addresses) == 2 and spec.get("clusterIP") != "None":
@@ -307,6 +311,20 @@ def _address_faults(spec: Json) -> list[Cause]:
             text = "not configured on this cluster"
             causes.append(invalid_value("spec.ipFamilies[0]", "IPv6", text))
     return causes
+
+
+def _outside_faults(address: str) -> list[str]:
+    """An address of the outside is nobody's own: with 127.0.0.1 a service would take the node's traffic."""
+    if not _is_address(address):
+        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    found = ipaddress.ip_address(address)
+    special = {
+        f"may not be unspecified ({address})": found.is_unspecified,
+        "may not be in the loopback range (127.0.0.0/8, ::1/128)": found.is_loopback,
+        "may not be in the link-local range (169.254.0.0/16, fe80::/10)": found.is_link_local,
+        "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)": found.is_multicast,
+    }
+    return [text for text, applies in special.items() if applies]
 
 
 def _affinity_faults(spec: Json) -> list[Cause]:
