@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgevirt.engine.apiserver.audit import log as audit_log
-from edgevirt.engine.apiserver.audit.events import Exchange, event
+from edgevirt.engine.apiserver.audit.events import Exchange, event, line
 from edgevirt.engine.apiserver.audit.log import AuditLog, LogSettings
 from edgevirt.engine.apiserver.audit.policy import Level, Stage
 from edgevirt.engine.apiserver.openapi.wire import message, text
@@ -174,3 +174,31 @@ def test_failing_disk_costs_events_but_nothing_else(
     assert [record.getMessage() for record in caplog.records] == [
         "the audit log cannot be written: [Errno 28] No space left on device"
     ]
+
+
+def test_header_that_is_no_text_does_not_keep_a_request_out_of_the_log() -> None:
+    hidden = b"\xff".decode("utf-8", "surrogateescape")
+    found = json.loads(line(dataclasses.replace(EXCHANGE, user_agent=f"curl{hidden}")))
+    assert found["userAgent"] == "curl?"
+    assert found["user"]["username"] == "alice"
+
+
+def test_whatever_goes_wrong_with_one_event_the_next_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = audit_log.line
+
+    def failing(exchange: Exchange) -> bytes:
+        if exchange.audit_id == "bad":
+            raise RecursionError
+        return written(exchange)
+
+    monkeypatch.setattr(audit_log, "line", failing)
+    log = AuditLog(LogSettings(tmp_path / "audit.log"))
+    log.start()
+    log.offer(dataclasses.replace(EXCHANGE, audit_id="bad"))
+    log.offer(dataclasses.replace(EXCHANGE, audit_id="good"))
+    log.close()
+    lines = (tmp_path / "audit.log").read_text().splitlines()
+    assert [json.loads(each)["auditID"] for each in lines] == ["good"]
+    assert (log.written, log.dropped) == (1, 1)

@@ -6,6 +6,7 @@ damaged body, a list cut off) is left out, as a kube-apiserver does.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,8 +58,27 @@ class Exchange:
 
 
 def line(exchange: Exchange) -> bytes:
-    """The event as one line."""
-    return bytes(_encode(event(exchange))) + b"\n"
+    """The event as one line. Nothing a client sends keeps its request out of the log.
+
+    A header may hold bytes that are no text, and a body may be nested deeper than can be written: then what
+    is no text is replaced, and the bodies are left out.
+    """
+    try:
+        return bytes(_encode(event(exchange))) + b"\n"
+    except (UnicodeEncodeError, RecursionError):
+        bare = dataclasses.replace(exchange, request_body=b"", response_body=b"")
+        return bytes(_encode(_text(event(bare)))) + b"\n"
+
+
+def _text(value: Any) -> Any:
+    """`value`, with a question mark for each character that is none."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_text(name): _text(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_text(item) for item in value]
+    return value
 
 
 def event(exchange: Exchange) -> Json:

@@ -92,7 +92,9 @@ class AuditLog:
                 written = os.write(self._file, data)
                 self._size += written
                 data = data[written:]
-        except (OSError, ValueError, TypeError) as error:
+        except (
+            Exception
+        ) as error:  # whatever it is, the thread must live: without it nothing is written any more
             self.dropped += 1
             if not self._failing:
                 _log.error("the audit log cannot be written: %s", error, extra={"path": self._settings.path})
