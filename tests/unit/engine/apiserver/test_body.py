@@ -112,6 +112,26 @@ def test_path_names_a_resource(path: str, expected: ResourcePath | None) -> None
     assert parse_path(path) == expected
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/apis/subresources.kubevirt.io/v1/namespaces/n/virtualmachineinstances/vm%2Fconsole",
+        "/api/v1/namespaces/n%2Fpods/pods/p",
+        "/api/v1/nodes/n%2fproxy",
+    ],
+)
+def test_encoded_slash_where_a_name_is_authorised_is_no_path(path: str) -> None:
+    with pytest.raises(StatusError) as refused:
+        parse_path(path)
+    assert refused.value.code == 404
+
+
+def test_encoded_slash_behind_a_proxy_is_the_servers_affair() -> None:
+    found = parse_path("/api/v1/namespaces/n/pods/p/proxy/a%2Fb")
+    assert found is not None
+    assert found.subresource == "proxy"
+
+
 def test_verbs_follow_method_and_name() -> None:
     assert verb_of("GET", False, True) == "watch"
     assert verb_of("DELETE", False, False) == "deletecollection"

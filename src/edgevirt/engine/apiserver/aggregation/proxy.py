@@ -57,7 +57,10 @@ async def proxy(
 
     Raises StatusError 400 for a path that must not be forwarded.
     """
-    path = request.raw_path
+    # What was authorised, and not the request's target, which may hold a host or a fragment as well.
+    path = request.rel_url.raw_path
+    if request.rel_url.raw_query_string:
+        path += f"?{request.rel_url.raw_query_string}"
     if not may_be_forwarded(path):
         raise errors.bad_request("the path must not contain empty, . or .. segments")
     upgrade = wants_upgrade(request.headers)

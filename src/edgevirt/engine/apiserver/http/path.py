@@ -36,7 +36,8 @@ class ResourcePath:
 def parse_path(path: str) -> ResourcePath | None:
     """The resource a path names; None if the path does not lie below /api/V or /apis/G/V.
 
-    `path` is still percent-encoded. Raises `StatusError` 404 for a path with empty segments in between.
+    `path` is still percent-encoded. Raises `StatusError` 404 for a path with empty segments in between, or
+    with an encoded slash in what is authorised.
     """
     parts = path.split("/")
     if len(parts) > 3 and parts[1] == "apis":
@@ -47,8 +48,11 @@ def parse_path(path: str) -> ResourcePath | None:
         return None
     if rest and not rest[-1]:
         rest.pop()
-    if "%" in path:
+    if "%" in path and rest:
         rest = [unquote(part) for part in rest]
+        # Who decodes before splitting, as Go's servers do, would see a subresource where a name was allowed.
+        if any("/" in part for part in rest[: 5 if rest[0] == "namespaces" else 3]):
+            raise no_such_path()
     if not version or not rest:
         return None
     namespace = ""

@@ -40,6 +40,8 @@ def may_be_reached(address: str) -> bool:
         found = ipaddress.ip_address(address)
     except ValueError:
         return False
+    # ::ffff:127.0.0.1 leads to 127.0.0.1, and Python does not call it a loopback address.
+    found = getattr(found, "ipv4_mapped", None) or found
     return not (found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified)
 
 
