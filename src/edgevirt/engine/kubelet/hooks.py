@@ -65,6 +65,6 @@ async def _get(url: str, action: HTTPGetAction) -> None:
     unlimited = aiohttp.ClientTimeout(total=None)
     async with (
         aiohttp.ClientSession(timeout=unlimited) as session,
-        session.get(url, headers=headers, ssl=context) as response,
+        session.get(url, headers=headers, ssl=context, allow_redirects=False) as response,
     ):
         await response.content.read(1)

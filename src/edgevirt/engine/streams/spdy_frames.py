@@ -23,6 +23,8 @@ Headers: TypeAlias = Mapping[str, tuple[str, ...]]
 VERSION = 3
 MAX_CONTROL = 64 * 1024
 MAX_HEADERS = 256 * 1024
+MAX_COUNT = 256
+"""Of headers in one block: a few bytes of it can stand for tens of thousands."""
 _HEAD = 8
 _FIN, _UNIDIRECTIONAL = 0x01, 0x02
 _STREAM_MASK = 0x7FFF_FFFF
@@ -248,13 +250,16 @@ class FrameReader:
             raise FrameError(f"a header block cannot be inflated: {error}") from error
         if self._inflate.unconsumed_tail:
             raise FrameError(f"a header block of more than {MAX_HEADERS} bytes")
-        headers: dict[str, tuple[str, ...]] = {}
+        count = _number(plain, 0)
+        if count > MAX_COUNT:
+            raise FrameError(f"a header block with {count} headers")
+        headers: dict[str, list[str]] = {}
         position = 4
-        for _ in range(_number(plain, 0)):
+        for _ in range(count):
             name, position = _text(plain, position)
             value, position = _text(plain, position)
-            headers[name.lower()] = (*headers.get(name.lower(), ()), *value.split("\0"))
-        return headers
+            headers.setdefault(name.lower(), []).extend(value.split("\0"))
+        return {name: tuple(values) for name, values in headers.items()}
 
 
 def _control(kind: int, flags: int, body: bytes) -> bytes:

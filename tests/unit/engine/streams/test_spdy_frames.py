@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edgevirt.engine.streams.spdy_dictionary import DICTIONARY
 from edgevirt.engine.streams.spdy_frames import (
     MAX_CONTROL,
+    MAX_COUNT,
     MAX_HEADERS,
     Data,
     Frame,
@@ -140,6 +141,15 @@ def test_header_block_that_inflates_without_end_is_refused() -> None:
     body = struct.pack(">I", 1) + block
     with pytest.raises(FrameError, match="a header block of more than"):
         FrameReader().feed(struct.pack(">HHI", 0x8003, 2, len(body)) + body)
+
+
+def test_header_block_with_very_many_headers_is_refused_before_they_are_read() -> None:
+    compressor = zlib.compressobj(zdict=DICTIONARY)
+    plain = struct.pack(">I", MAX_COUNT + 1) + b"\0" * 8 * (MAX_COUNT + 1)
+    block = compressor.compress(plain) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    wire = struct.pack(">HHIIIBB", 0x8003, 1, 10 + len(block), 1, 0, 0, 0) + block
+    with pytest.raises(FrameError, match="headers"):
+        FrameReader().feed(wire)
 
 
 def test_unknown_control_frames_are_skipped() -> None:

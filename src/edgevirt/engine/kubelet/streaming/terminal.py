@@ -34,6 +34,9 @@ class SizeReader:
             self._text = self._text.lstrip()
             try:
                 value, end = json.JSONDecoder().raw_decode(self._text)
+            except RecursionError:
+                self._text = ""
+                break
             except ValueError:
                 if len(self._text) > _MOST or not self._text.startswith("{"):
                     self._text = ""

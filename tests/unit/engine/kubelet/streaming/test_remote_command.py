@@ -60,7 +60,8 @@ def test_sizes_are_read_from_any_slices() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"Width":0,"Height":5}', '{"Width":"a"}', "[1]", "nonsense", '{"Width":70000}']
+    "text",
+    ['{"Width":0,"Height":5}', '{"Width":"a"}', "[1]", "nonsense", '{"Width":70000}', '{"a":' + "[" * 4000],
 )
 def test_what_is_no_size_is_dropped(text: str) -> None:
     reader = SizeReader()
