@@ -15,12 +15,10 @@ from edgevirt.engine.apiserver.errors import Cause
 
 _DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _DNS_SUBDOMAIN = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
-_DNS1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 _label = re.compile(_DNS_LABEL)
 _subdomain = re.compile(_DNS_SUBDOMAIN)
-_dns1035 = re.compile(_DNS1035)
 _qualified = re.compile(_QUALIFIED)
 _label_value = re.compile(_LABEL_VALUE)
 
@@ -63,22 +61,6 @@ def label_faults(value: str) -> list[str]:
             "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used "
             "for validation is "
             f"'{_DNS_LABEL}')"
-        )
-    return faults
-
-
-def dns1035_faults(value: str) -> list[str]:
-    """RFC 1035 label, the rule for services."""
-    faults: list[str] = []
-    if len(value) > _MAX_NAME:
-        faults.append("must be no more than 63 characters")
-    if not _dns1035.fullmatch(value):
-        faults.append(
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start "
-            "with an alphabetic "
-            "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
-            "regex used for "
-            f"validation is '{_DNS1035}')"
         )
     return faults
 

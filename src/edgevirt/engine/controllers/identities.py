@@ -53,13 +53,3 @@ class Impersonated:
     def _loader(self, controller: str) -> Callable[[], kubeconfig.KubeConfig]:
         user = f"system:serviceaccount:{NAMESPACE}:{controller}"
         return lambda: dataclasses.replace(kubeconfig.load(self._path), impersonate_user=user)
-
-
-class OneClient:
-    """`Identities` that are all the same client; for tests and for clusters that know no such accounts."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def client(self, controller: str) -> Client:
-        return self._client

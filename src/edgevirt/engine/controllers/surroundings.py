@@ -11,10 +11,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from edgevirt.api.meta import KubeObject, Resource, Struct
+from edgevirt.api.meta import KubeObject, LabelSelector, Resource, Struct
 from edgevirt.engine.controllers.identities import Identities
 from edgevirt.engine.controllers.informers import BY_NAMESPACE, SharedInformers
 from edgevirt.engine.controllers.kinds import Kinds
+from edgevirt.engine.selection import selects
 from edgevirt.kube import errors
 from edgevirt.kube.client import Client
 from edgevirt.kube.clock import Clock
@@ -27,6 +28,7 @@ from edgevirt.kube.status_patch import status_patch
 
 T = TypeVar("T")
 K = TypeVar("K", bound=KubeObject)
+Owner = TypeVar("Owner", bound=KubeObject)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,6 +101,20 @@ class Desk:
                     self.queue.enqueue(f"{one.metadata.namespace}/{reference.name}")
 
         informer.add_handler(changed)
+
+    def follow_orphans(
+        self, orphans: Informer[K], owners: Informer[Owner], selector: Callable[[Owner], LabelSelector | None]
+    ) -> None:
+        """Reconcile every object that may want to adopt an object without a controller."""
+
+        def changed(old: K | None, new: K | None) -> None:
+            if new is None or controller_of(new) is not None or new.metadata.deletion_timestamp:
+                return
+            for one in self.here(owners, new.metadata.namespace):
+                if selects(selector(one), new.metadata.labels):
+                    self.queue.enqueue(key_text(one))
+
+        orphans.add_handler(changed)
 
     async def run(self, started: asyncio.Event) -> None:
         """Work until cancelled."""

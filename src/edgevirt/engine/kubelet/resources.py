@@ -10,7 +10,6 @@ from edgevirt.api.core import Container, Pod, ResourceRequirements
 from edgevirt.api.meta import Quantity
 
 CPU_PERIOD = 100_000
-NATIVE = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from object_reader_fake import FakeReader
 from edgevirt.engine.apiserver.auth import bootstrap
 from edgevirt.engine.apiserver.auth.authenticator import ANONYMOUS
 from edgevirt.engine.apiserver.auth.escalation import check_binding, check_role
-from edgevirt.engine.apiserver.auth.labels import selects
 from edgevirt.engine.apiserver.auth.rbac import RBAC_GROUP, RoleBasedAccess
 from edgevirt.engine.apiserver.auth.refusal import refusal
 from edgevirt.engine.apiserver.auth.rules import Rule, compact, not_covered
 from edgevirt.engine.apiserver.errors import StatusError
+from edgevirt.engine.apiserver.labels import selects
 from edgevirt.engine.apiserver.request import Attributes, UserInfo
 
 pytestmark = pytest.mark.unit

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgevirt.engine.apiserver.admission.failures import ConditionError
-from edgevirt.engine.apiserver.auth.labels import selects
+from edgevirt.engine.apiserver.labels import selects
 from edgevirt.engine.apiserver.request import AdmissionAttributes
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ _REINVOCATIONS = ("IfNeeded", "Never")
 _PATCHES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
 _MATCH_POLICIES = ("Equivalent", "Exact")
 _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*", re.ASCII)
-_MAX_CONDITIONS = 64
 
 
 def policy_faults(spec: Json) -> Iterator[Cause]:

@@ -15,9 +15,9 @@ from edgevirt.engine.apiserver import errors
 from edgevirt.engine.apiserver.admission import review
 from edgevirt.engine.apiserver.admission.failures import ConditionError
 from edgevirt.engine.apiserver.admission.matching import NEVER, MatchRule, Target, selected_by, target_of
-from edgevirt.engine.apiserver.auth.labels import selects
 from edgevirt.engine.apiserver.conversion import in_version
 from edgevirt.engine.apiserver.extension import Authorizer, ObjectReader
+from edgevirt.engine.apiserver.labels import selects
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.request import AdmissionAttributes
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgevirt.engine.apiserver.auth.labels import selects
 from edgevirt.engine.apiserver.auth.rules import Rule, rules_of
 from edgevirt.engine.apiserver.extension import ObjectReader
+from edgevirt.engine.apiserver.labels import selects
 from edgevirt.engine.apiserver.request import Attributes, Decision, UserInfo
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
@@ -193,15 +193,16 @@ def _collect(
         return
     for other, candidate in sorted(cluster_roles.items()):
         labels = (candidate.get("metadata") or {}).get("labels") or {}
-        if any(_selects_role(selector, labels) for selector in aggregation.get("clusterRoleSelectors") or ()):
+        if any(selects_role(selector, labels) for selector in aggregation.get("clusterRoleSelectors") or ()):
             _collect(other, cluster_roles, found, seen)
 
 
-def _selects_role(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def selects_role(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether an aggregated role takes over the rules of a role; an invalid selector grants nothing."""
     try:
         return selects(selector, labels)
     except ValueError:
-        return False  # an invalid selector grants nothing
+        return False
 
 
 def _subjects(document: Mapping[str, Any], namespace: str) -> Iterable[Subject]:

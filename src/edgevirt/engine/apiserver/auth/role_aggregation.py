@@ -12,8 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgevirt.engine.apiserver.auth.labels import selects
-from edgevirt.engine.apiserver.auth.rbac import RBAC_GROUP
+from edgevirt.engine.apiserver.auth.rbac import RBAC_GROUP, selects_role
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.http.options import WriteOptions
@@ -39,7 +38,7 @@ def aggregated_rules(role: Mapping[str, Any], roles: Sequence[Mapping[str, Any]]
     for selector in rule.get("clusterRoleSelectors") or ():
         for other in roles:
             labels = other["metadata"].get("labels") or {}
-            if other["metadata"]["name"] == name or not _matches(selector, labels):
+            if other["metadata"]["name"] == name or not selects_role(selector, labels):
                 continue
             found.extend(entry for entry in other.get("rules") or () if entry not in found)
     return found
@@ -48,13 +47,6 @@ def aggregated_rules(role: Mapping[str, Any], roles: Sequence[Mapping[str, Any]]
 def _same(one: Sequence[Json], other: Sequence[Json]) -> bool:
     """Whether both hold the same rules: roles that select each other would never agree on an order."""
     return all(rule in other for rule in one) and all(rule in one for rule in other)
-
-
-def _matches(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    try:
-        return selects(selector, labels)
-    except ValueError:
-        return False  # an invalid selector grants nothing
 
 
 class RoleAggregation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -17,7 +16,6 @@ _VERBS = {
     "HEAD": "get",
 }
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
-_SEGMENT = re.compile(r"[^/%]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ from edgevirt.engine.apiserver.http.path import ResourcePath, parse_path, verb_o
 from edgevirt.engine.apiserver.http.request_body import read_body
 from edgevirt.engine.apiserver.http.trail import trail_of
 from edgevirt.engine.apiserver.http.yaml_document import parse_with_repetitions
-from edgevirt.engine.apiserver.nodes import ephemeral_containers
+from edgevirt.engine.apiserver.kinds import ephemeral_containers
 from edgevirt.engine.apiserver.nodes.connect import SUBRESOURCES, Connections
 from edgevirt.engine.apiserver.nodes.kubelet import Kubelets
 from edgevirt.engine.apiserver.objects import decode_json, encode_json

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause, invalid
+from edgevirt.engine.apiserver.kinds import ephemeral_containers
 from edgevirt.engine.apiserver.kinds.container_ports import port_faults
 from edgevirt.engine.apiserver.kinds.strategies import Plain, forbidden_cause
-from edgevirt.engine.apiserver.nodes import ephemeral_containers
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import shown
 

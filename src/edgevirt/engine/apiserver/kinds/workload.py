@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgevirt.engine.apiserver.auth.labels import selects
 from edgevirt.engine.apiserver.errors import Cause
 from edgevirt.engine.apiserver.kinds.label_selector import selector_faults
 from edgevirt.engine.apiserver.kinds.pods import container_faults
 from edgevirt.engine.apiserver.kinds.strategies import WithStatus, forbidden_cause
+from edgevirt.engine.apiserver.labels import selects
 from edgevirt.engine.apiserver.names import (
     invalid_value,
     label_faults,

@@ -22,13 +22,6 @@ def _pod(obj: Json) -> None:
         spec.setdefault("enableServiceLinks", True)
 
 
-def _pod_template(obj: Json) -> None:
-    template = object_of(obj, "template")
-    spec = object_of(template, "spec") if template is not None else None
-    if spec is not None:
-        pod_spec(spec)
-
-
 def _service(obj: Json) -> None:
     spec = object_of(obj, "spec")
     if spec is None:
@@ -182,7 +175,7 @@ def _custom_resource_definition(obj: Json) -> None:
 
 BY_KIND: dict[tuple[str, str], Callable[[Json], None]] = {
     ("", "Pod"): _pod,
-    ("", "PodTemplate"): _pod_template,
+    ("", "PodTemplate"): workload_defaults.template,
     ("", "Service"): _service,
     ("", "Secret"): _secret,
     ("", "PersistentVolumeClaim"): _claim,

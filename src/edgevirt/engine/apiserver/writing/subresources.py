@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from edgevirt.api.authentication import TokenRequest
-from edgevirt.engine.apiserver.auth.labels import selects
 from edgevirt.engine.apiserver.cluster import Cluster
 from edgevirt.engine.apiserver.errors import (
     Cause,
@@ -18,6 +17,7 @@ from edgevirt.engine.apiserver.errors import (
     unclassified,
 )
 from edgevirt.engine.apiserver.http.options import DeleteOptions
+from edgevirt.engine.apiserver.labels import selects
 from edgevirt.engine.apiserver.objects import decode_json, encode_json
 from edgevirt.engine.apiserver.registry import ServedResource
 from edgevirt.engine.apiserver.schema.builtin import builtin_schema

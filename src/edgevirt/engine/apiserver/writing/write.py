@@ -33,6 +33,7 @@ from edgevirt.engine.apiserver.errors import (
 )
 from edgevirt.engine.apiserver.http.options import WriteOptions
 from edgevirt.engine.apiserver.identifiers import new_uid
+from edgevirt.engine.apiserver.kinds import ephemeral_containers
 from edgevirt.engine.apiserver.names import (
     finalizer_faults,
     generate_name,
@@ -40,7 +41,6 @@ from edgevirt.engine.apiserver.names import (
     metadata_faults,
     without_repeated_owners,
 )
-from edgevirt.engine.apiserver.nodes import ephemeral_containers
 from edgevirt.engine.apiserver.objects import decode_json, encode, encode_json, exact, metadata_of
 from edgevirt.engine.apiserver.registry import ServedResource, WriteContext
 from edgevirt.engine.apiserver.request import AdmissionAttributes, UserInfo
@@ -52,7 +52,6 @@ from edgevirt.engine.store.records import Record
 
 Json = dict[str, Any]
 
-MAX_OBJECT_BYTES = 2 * 1024 * 1024
 BINDING = "binding"
 """The one subresource that writes spec and status together, and gives a pod its node."""
 _ATTEMPTS = 8

@@ -21,10 +21,8 @@ from edgevirt.engine.controllers.workloads.daemon_set_plan import (
 from edgevirt.engine.controllers.workloads.pod_making import make_pods
 from edgevirt.engine.controllers.workloads.revisions import Revisions
 from edgevirt.engine.controllers.workloads.template import pod_from_template
-from edgevirt.engine.selection import selects
 from edgevirt.kube.controller import Result
 from edgevirt.kube.objects import key_text, split_key
-from edgevirt.kube.ownership import controller_of
 
 
 class DaemonSetController:
@@ -36,18 +34,11 @@ class DaemonSetController:
         self._revisions = Revisions(self._desk, DAEMON_SETS, REVISION_LABEL)
         self._desk.follow(self._sets)
         self._desk.follow_dependents(self._pods, DAEMON_SETS.kind)
-        self._pods.add_handler(self._orphan_changed)
+        self._desk.follow_orphans(self._pods, self._sets, lambda one: one.spec.selector if one.spec else None)
         self._nodes.add_handler(self._node_changed)
 
     async def run(self, started: asyncio.Event) -> None:
         await self._desk.run(started)
-
-    def _orphan_changed(self, old: Pod | None, new: Pod | None) -> None:
-        if new is None or controller_of(new) is not None:
-            return
-        for one in self._desk.here(self._sets, new.metadata.namespace):
-            if one.spec is not None and selects(one.spec.selector, new.metadata.labels):
-                self._desk.queue.enqueue(key_text(one))
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         """Heartbeats change nothing here; labels, taints and readiness do."""

@@ -27,10 +27,9 @@ from edgevirt.engine.controllers.workloads.deployment_plan import (
 )
 from edgevirt.engine.controllers.workloads.deployment_status import TIMED_OUT, outcome
 from edgevirt.engine.controllers.workloads.template import with_label, without_label
-from edgevirt.engine.selection import selects
 from edgevirt.kube import errors
 from edgevirt.kube.controller import Result
-from edgevirt.kube.objects import key_text, split_key
+from edgevirt.kube.objects import split_key
 from edgevirt.kube.ownership import controller_of, is_controlled_by, owner_reference
 
 
@@ -42,18 +41,13 @@ class DeploymentController:
         self._pods = self._desk.informer(PODS)
         self._desk.follow(self._deployments)
         self._desk.follow_dependents(self._sets, DEPLOYMENTS.kind)
-        self._sets.add_handler(self._orphan_changed)
+        self._desk.follow_orphans(
+            self._sets, self._deployments, lambda one: one.spec.selector if one.spec else None
+        )
         self._pods.add_handler(self._pod_changed)
 
     async def run(self, started: asyncio.Event) -> None:
         await self._desk.run(started)
-
-    def _orphan_changed(self, old: ReplicaSet | None, new: ReplicaSet | None) -> None:
-        if new is None or controller_of(new) is not None or new.metadata.deletion_timestamp:
-            return
-        for one in self._desk.here(self._deployments, new.metadata.namespace):
-            if one.spec is not None and selects(one.spec.selector, new.metadata.labels):
-                self._desk.queue.enqueue(key_text(one))
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """A deployment that recreates waits for the last pod of the old template."""

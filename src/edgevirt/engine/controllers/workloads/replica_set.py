@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from edgevirt.api.apps import ReplicaSet
-from edgevirt.api.core import Pod
 from edgevirt.api.resources import PODS, REPLICA_SETS
 from edgevirt.engine.controllers.surroundings import Desk, Shared
 from edgevirt.engine.controllers.workloads import claiming, pod_state
 from edgevirt.engine.controllers.workloads.pod_making import make_pods
 from edgevirt.engine.controllers.workloads.replica_set_plan import Plan, plan, status
 from edgevirt.engine.controllers.workloads.template import pod_from_template
-from edgevirt.engine.selection import selects
 from edgevirt.kube import errors
 from edgevirt.kube.clock import timestamp
 from edgevirt.kube.controller import Result
-from edgevirt.kube.objects import key_text, split_key
-from edgevirt.kube.ownership import controller_of
+from edgevirt.kube.objects import split_key
 
 
 class ReplicaSetController:
@@ -27,18 +24,10 @@ class ReplicaSetController:
         self._pods = self._desk.informer(PODS)
         self._desk.follow(self._sets)
         self._desk.follow_dependents(self._pods, REPLICA_SETS.kind)
-        self._pods.add_handler(self._orphan_changed)
+        self._desk.follow_orphans(self._pods, self._sets, lambda one: one.spec.selector if one.spec else None)
 
     async def run(self, started: asyncio.Event) -> None:
         await self._desk.run(started)
-
-    def _orphan_changed(self, old: Pod | None, new: Pod | None) -> None:
-        """A pod without a controller may be one to adopt."""
-        if new is None or controller_of(new) is not None or new.metadata.deletion_timestamp:
-            return
-        for one in self._desk.here(self._sets, new.metadata.namespace):
-            if one.spec is not None and selects(one.spec.selector, new.metadata.labels):
-                self._desk.queue.enqueue(key_text(one))
 
     async def _reconcile(self, key: str) -> Result | None:
         namespace, name = split_key(key)

@@ -31,11 +31,10 @@ from edgevirt.engine.controllers.workloads.stateful_set_plan import (
     status,
 )
 from edgevirt.engine.controllers.workloads.template import pod_from_template
-from edgevirt.engine.selection import selects
 from edgevirt.kube import errors
 from edgevirt.kube.controller import Result
-from edgevirt.kube.objects import key_text, split_key
-from edgevirt.kube.ownership import controller_of, owner_reference
+from edgevirt.kube.objects import split_key
+from edgevirt.kube.ownership import owner_reference
 
 NAME_LABEL = "statefulset.kubernetes.io/pod-name"
 INDEX_LABEL = "apps.kubernetes.io/pod-index"
@@ -49,17 +48,10 @@ class StatefulSetController:
         self._revisions = Revisions(self._desk, STATEFUL_SETS)
         self._desk.follow(self._sets)
         self._desk.follow_dependents(self._pods, STATEFUL_SETS.kind)
-        self._pods.add_handler(self._orphan_changed)
+        self._desk.follow_orphans(self._pods, self._sets, lambda one: one.spec.selector if one.spec else None)
 
     async def run(self, started: asyncio.Event) -> None:
         await self._desk.run(started)
-
-    def _orphan_changed(self, old: Pod | None, new: Pod | None) -> None:
-        if new is None or controller_of(new) is not None:
-            return
-        for one in self._desk.here(self._sets, new.metadata.namespace):
-            if one.spec is not None and selects(one.spec.selector, new.metadata.labels):
-                self._desk.queue.enqueue(key_text(one))
 
     async def _reconcile(self, key: str) -> Result | None:
         namespace, name = split_key(key)

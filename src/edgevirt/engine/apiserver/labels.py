@@ -1,4 +1,4 @@
-"""Matching a label selector document against labels (used for aggregated roles and webhook selectors)."""
+"""Matching a label selector document against labels, for roles, budgets, workloads, webhooks and policies."""
 
 from __future__ import annotations
 

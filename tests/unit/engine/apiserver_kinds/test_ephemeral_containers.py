@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edgevirt.engine.apiserver.nodes.ephemeral_containers import faults, only_theirs
+from edgevirt.engine.apiserver.kinds.ephemeral_containers import faults, only_theirs
 
 pytestmark = pytest.mark.unit
 OLD: dict[str, Any] = {
