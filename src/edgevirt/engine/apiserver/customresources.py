@@ -241,6 +241,7 @@ class CustomResources:
             failpoints.hit(failpoints.DEFINITION_EMPTIED)
             if len(collection):
                 self._await_empty(name, storage_prefix(group, plural))
+                await self._writes.update(self._request(name, "status"), self._in_progress, patch=True)
                 return
 
         def release(stored: Json) -> Json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -130,8 +131,13 @@ def invalid_value(field: str, value: object, fault: str) -> Cause:
     return Cause("FieldValueInvalid", f"Invalid value: {quoted(value)}: {fault}", field)
 
 
-def metadata_faults(metadata: dict[str, Any], name_faults: Any = subdomain_faults) -> list[Cause]:
-    """Everything wrong with a metadata that is about to be stored. `name_faults` is the kind's name rule."""
+def metadata_faults(
+    metadata: dict[str, Any], name_faults: Any = subdomain_faults, *, plain_finalizers: bool = False
+) -> list[Cause]:
+    """Everything wrong with a metadata that is about to be stored. `name_faults` is the kind's name rule.
+
+    With `plain_finalizers` their names need no path: so it is for kinds that are not Kubernetes' core.
+    """
     causes: list[Cause] = []
     name = metadata.get("name") or ""
     generate = metadata.get("generateName") or ""
@@ -155,7 +161,7 @@ def metadata_faults(metadata: dict[str, Any], name_faults: Any = subdomain_fault
     if owners := metadata.get("ownerReferences"):
         causes.extend(_owner_faults(owners))
     if finalizers := metadata.get("finalizers"):
-        causes.extend(_finalizer_faults(finalizers))
+        causes.extend(_finalizer_faults(finalizers, plain_finalizers))
     return causes
 
 
@@ -235,13 +241,13 @@ def _owner_faults(owners: list[dict[str, Any]]) -> list[Cause]:
     return causes
 
 
-def _finalizer_faults(finalizers: list[str]) -> list[Cause]:
+def _finalizer_faults(finalizers: list[str], plain: bool) -> list[Cause]:
     causes: list[Cause] = []
     for index, finalizer in enumerate(finalizers):
         field = f"metadata.finalizers[{index}]"
         faults = label_key_faults(finalizer)
         causes.extend(invalid_value(field, finalizer, fault) for fault in faults)
-        if not faults and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        if not faults and not plain and _belongs_to_nobody(finalizer):
             causes.append(
                 invalid_value(
                     field, finalizer, "name is neither a standard finalizer name nor is it fully qualified"
@@ -256,6 +262,21 @@ def _finalizer_faults(finalizers: list[str]) -> list[Cause]:
             )
         )
     return causes
+
+
+def _belongs_to_nobody(finalizer: str) -> bool:
+    return "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS
+
+
+def finalizer_warnings(metadata: dict[str, Any], before: Collection[str]) -> list[str]:
+    """What is said about new finalizers of a custom resource that others might use, too."""
+    new = sorted({*(metadata.get("finalizers") or ())}.difference(before))
+    advice = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts"
+    return [
+        f'metadata.finalizers: "{finalizer}": {advice} with other finalizer writers'
+        for finalizer in new
+        if _belongs_to_nobody(finalizer)
+    ]
 
 
 def finalizer_faults(metadata: dict[str, Any], old: dict[str, Any]) -> list[Cause]:

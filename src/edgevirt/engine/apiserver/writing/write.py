@@ -36,6 +36,7 @@ from edgevirt.engine.apiserver.identifiers import new_uid
 from edgevirt.engine.apiserver.kinds import ephemeral_containers
 from edgevirt.engine.apiserver.names import (
     finalizer_faults,
+    finalizer_warnings,
     generate_name,
     invalid_value,
     metadata_faults,
@@ -55,6 +56,7 @@ Json = dict[str, Any]
 BINDING = "binding"
 """The one subresource that writes spec and status together, and gives a pod its node."""
 _ATTEMPTS = 8
+_EXTENSION_GROUPS = ("apiextensions.k8s.io", "apiregistration.k8s.io")
 _TERMINATING_HINT = "unable to create new content in namespace {0} because it is being terminated"
 _GENERATE_ATTEMPTS = 8
 
@@ -132,7 +134,7 @@ class Writes:
         self, request: Request, obj: Json, attributes: AdmissionAttributes | None, generated: bool
     ) -> bytes:
         cluster, resource, metadata = self._cluster, request.resource, obj["metadata"]
-        self._validate(resource, obj, None)
+        self._validate(request, obj, None)
         if attributes is not None:
             attributes.object = obj
             await cluster.seams.admission.validate(attributes)
@@ -280,7 +282,7 @@ class Writes:
         resource.strategy.prepare_for_update(obj, old, self._context(request))
         if request.subresource != BINDING:
             _bump_generation(resource, old, obj)
-        self._validate(resource, obj, old)
+        self._validate(request, obj, old)
         if attributes is not None:
             attributes.object = obj
             await self._cluster.seams.admission.validate(attributes)
@@ -375,9 +377,13 @@ class Writes:
     def _context(self, request: Request) -> WriteContext:
         return WriteContext(request.user, self._cluster.now(), request.subresource, request.options.dry_run)
 
-    def _validate(self, resource: ServedResource, obj: Json, old: Json | None) -> None:
-        metadata = obj["metadata"]
-        causes = metadata_faults(metadata, resource.name_faults)
+    def _validate(self, request: Request, obj: Json, old: Json | None) -> None:
+        resource, metadata = request.resource, obj["metadata"]
+        plain = resource.custom or resource.group in _EXTENSION_GROUPS
+        causes = metadata_faults(metadata, resource.name_faults, plain_finalizers=plain)
+        if resource.custom:
+            before = (old["metadata"].get("finalizers") or ()) if old is not None else ()
+            request.warnings.extend(finalizer_warnings(metadata, before))
         if old is not None:
             causes.extend(finalizer_faults(metadata, old["metadata"]))
         if found := resource.schema.validate(obj, old):
