@@ -21,7 +21,7 @@ from edgevirt.engine.apiserver.admission.escalation import RoleEscalation
 from edgevirt.engine.apiserver.admission.namespaces import NamespaceLifecycle
 from edgevirt.engine.apiserver.admission.node_restriction import NodeRestriction
 from edgevirt.engine.apiserver.admission.pod_defaults import DefaultStorageClass, DefaultTolerations, Priority
-from edgevirt.engine.apiserver.admission.service_accounts import MOUNT_PATH, ServiceAccounts
+from edgevirt.engine.apiserver.admission.service_accounts import MIRROR, MOUNT_PATH, ServiceAccounts
 from edgevirt.engine.apiserver.auth.authenticator import NODE_NAME, ROLE
 from edgevirt.engine.apiserver.auth.rbac import RBAC_GROUP, RoleBasedAccess
 from edgevirt.engine.apiserver.errors import StatusError
@@ -221,6 +221,13 @@ def token_for(name: str, uid: str) -> dict[str, Any]:
     return {"metadata": {"name": "default"}, "spec": {"boundObjectRef": reference if name else None}}
 
 
+def mirror(node: str = "n1", **spec: Any) -> dict[str, Any]:
+    document = pod("static", node, **spec)
+    document["metadata"]["annotations"] = {MIRROR: "x"}
+    return document
+
+
+SECRET = {"name": "v", "secret": {"secretName": "s"}}
 RESERVED = {"node-restriction.kubernetes.io/zone": "secure"}
 
 KUBELET_WRITES = [
@@ -245,6 +252,29 @@ KUBELET_WRITES = [
     ("delete other pod", write(PODS, None, pod("theirs", "n2"), user=KUBELET), False),
     ("update pod", write(PODS, pod("mine", "n1"), pod("mine", "n1"), user=KUBELET), False),
     ("create pod", write(PODS, pod("new", "n1"), user=KUBELET), False),
+    ("create mirror pod", write(PODS, mirror(), user=KUBELET), True),
+    ("mirror pod of another node", write(PODS, mirror("n2"), user=KUBELET), False),
+    ("mirror pod with a secret", write(PODS, mirror(volumes=[SECRET]), user=KUBELET), False),
+    (
+        "mirror pod with a projected secret",
+        write(
+            PODS,
+            mirror(volumes=[{"name": "v", "projected": {"sources": [{"secret": {"name": "s"}}]}}]),
+            user=KUBELET,
+        ),
+        False,
+    ),
+    (
+        "mirror pod with a secret in a variable",
+        write(
+            PODS,
+            mirror(containers=[{"name": "c", "envFrom": [{"secretRef": {"name": "s"}}]}]),
+            user=KUBELET,
+        ),
+        False,
+    ),
+    ("mirror pod that pulls", write(PODS, mirror(imagePullSecrets=[{"name": "s"}]), user=KUBELET), False),
+    ("mirror pod with an account", write(PODS, mirror(serviceAccountName="a"), user=KUBELET), False),
     ("bind pod", write(PODS, pod("mine"), subresource="binding", operation="CREATE", user=KUBELET), False),
     ("evict own", write(PODS, pod("mine"), subresource="eviction", operation="CREATE", user=KUBELET), True),
     (

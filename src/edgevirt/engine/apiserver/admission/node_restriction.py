@@ -15,7 +15,7 @@ from edgevirt.engine.apiserver import errors
 from edgevirt.engine.apiserver.admission.plugin import group_resource
 from edgevirt.engine.apiserver.admission.service_accounts import MIRROR
 from edgevirt.engine.apiserver.auth.authenticator import NODE_NAME, ROLE
-from edgevirt.engine.apiserver.auth.nodes import node_name
+from edgevirt.engine.apiserver.auth.nodes import node_name, references_of
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.extension import ObjectReader
 from edgevirt.engine.apiserver.request import AdmissionAttributes, UserInfo
@@ -103,6 +103,10 @@ class NodeRestriction:
             )
         if _node_of(attributes.object) != node:
             raise _refused(attributes, f'node "{node}" can only create pods with spec.nodeName set to itself')
+        # What a pod of its own names a node may read: it must not be the one to choose the names.
+        for plural, _, _ in references_of({"metadata": {}, **(attributes.object or {})}):
+            what = "a service account" if plural == "serviceaccounts" else plural
+            raise _refused(attributes, f'node "{node}" can not create pods that reference {what}')
 
     def _token(self, node: str, attributes: AdmissionAttributes) -> None:
         reference = _spec(attributes.object).get("boundObjectRef") or {}
