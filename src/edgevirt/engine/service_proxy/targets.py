@@ -86,7 +86,11 @@ def _addresses(service: Service) -> tuple[str, ...]:
 
 
 def _is_special(address: str) -> bool:
-    """The machine's own affairs: a service that took 127.0.0.1 would take the control plane's connections."""
+    """The machine's own affairs.
+
+    A service that took 127.0.0.1 would take the control plane's connections, and one that led there would
+    open what listens on the machine's loopback to its pods, for which loopback is routable (`links`).
+    """
     found = ipaddress.ip_address(address)
     return found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified
 
@@ -112,7 +116,11 @@ def _targets(slices: Sequence[EndpointSlice], name: str, protocol: str, only_nod
             for endpoint in one.endpoints:
                 if only_node and endpoint.node_name != only_node:
                     continue
-                usable = {(address, port.port) for address in endpoint.addresses[:1] if is_ipv4(address)}
+                usable = {
+                    (address, port.port)
+                    for address in endpoint.addresses[:1]
+                    if is_ipv4(address) and not _is_special(address)
+                }
                 if _is_ready(endpoint):
                     ready |= usable
                 elif endpoint.conditions and endpoint.conditions.serving and endpoint.conditions.terminating:

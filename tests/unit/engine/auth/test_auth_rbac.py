@@ -396,3 +396,15 @@ def test_reconciliation_puts_back_what_was_removed_and_keeps_what_was_added() ->
 def test_label_selectors_match_as_in_kubernetes(expression: dict[str, Any], matches: bool) -> None:
     assert selects({"matchExpressions": [expression]}, {"a": "1"}) is matches
     assert not selects({"matchExpressions": [expression], "matchLabels": {"z": "1"}}, {"a": "1"})
+
+
+def test_who_edits_a_namespace_cannot_lead_its_services_anywhere() -> None:
+    by_name = {document["metadata"]["name"]: document for document in bootstrap.objects()}
+    writes = {
+        resource
+        for rule in by_name["system:aggregate-to-edit"]["rules"]
+        if "create" in rule["verbs"]
+        for resource in rule.get("resources", ())
+    }
+    assert "services" in writes
+    assert not {"endpoints", "endpointslices"} & writes

@@ -71,6 +71,12 @@ def test_no_service_takes_what_is_the_machines_own() -> None:
     assert entry.addresses == ("10.96.0.5",)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "0.0.0.0", "169.254.169.254", "224.0.0.1"])
+def test_no_service_leads_to_the_machines_loopback_or_metadata(address: str) -> None:
+    (entry,) = entries([service()], {KEY: (one_slice(endpoint(address)),)}, "box")
+    assert entry.targets == entry.outside_targets == ()
+
+
 def test_a_slice_with_an_impossible_port_does_not_spoil_the_rules_of_others() -> None:
     wrong = EndpointSlice(
         address_type="IPv4",

@@ -44,6 +44,7 @@ _CORE_VIEW = (
     "resourcequotas/status",
     "namespaces",
 )
+# No endpoints here, as in Kubernetes since 1.22: with them one can lead a service anywhere (CVE-2021-25740).
 _CORE_EDIT = (
     "pods",
     "pods/attach",
@@ -51,7 +52,6 @@ _CORE_EDIT = (
     "pods/portforward",
     "pods/proxy",
     "configmaps",
-    "endpoints",
     "events",
     "persistentvolumeclaims",
     "replicationcontrollers",
