@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.kinds.builtins import builtin_registry
+from edgevirt.engine.apiserver.objects import encode_json
 from edgevirt.engine.apiserver.writing.patch import json_patch, merge_patch
 from edgevirt.engine.apiserver.writing.strategic import strategic_merge
 
@@ -125,3 +126,27 @@ def test_item_without_its_merge_key_is_refused() -> None:
 def test_merge_patch_is_idempotent(patch: dict[str, Any]) -> None:
     once = merge_patch({"a": 1, "b": {"c": 2}}, patch)
     assert merge_patch(once, patch) == once
+
+
+def test_copies_that_double_the_object_again_and_again_are_refused() -> None:
+    target = {"data": {"a": "x" * 1000}}
+    doubling = [{"op": "copy", "from": "/data", "path": f"/data/{number}"} for number in range(40)]
+    with pytest.raises(StatusError) as refused:
+        json_patch(target, doubling)
+    assert refused.value.code == 422
+    assert len(encode_json(target)) < 8 * 1024 * 1024
+
+
+def test_copies_within_bounds_see_what_came_before_them() -> None:
+    operations = [
+        {"op": "add", "path": "/b", "value": {"c": 1}},
+        {"op": "copy", "from": "/b", "path": "/d"},
+        {"op": "replace", "path": "/b/c", "value": 2},
+    ]
+    assert json_patch({"a": 0}, operations) == {"a": 0, "b": {"c": 2}, "d": {"c": 1}}
+
+
+def test_copy_from_nowhere_is_refused() -> None:
+    with pytest.raises(StatusError) as refused:
+        json_patch({}, [{"op": "copy", "from": "/no", "path": "/b"}])
+    assert refused.value.code == 422

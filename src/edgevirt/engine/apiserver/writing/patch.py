@@ -15,8 +15,11 @@ from edgevirt.engine.apiserver.errors import (
     invalid,
     request_entity_too_large,
 )
+from edgevirt.engine.apiserver.objects import encode_json
 
 MAX_OPERATIONS = 10_000
+MAX_COPIED = 3 * 1024 * 1024
+"""Bytes that the copies of one patch may add."""
 _LONGEST_REASON = 256
 
 JSON_PATCH = "application/json-patch+json"
@@ -34,7 +37,7 @@ def json_patch(target: dict[str, Any], operations: Any) -> dict[str, Any]:
     if len(operations) > MAX_OPERATIONS:
         raise request_entity_too_large(MAX_OPERATIONS)
     try:
-        result = jsonpatch.JsonPatch(operations).apply(target, in_place=True)
+        result = _applied(jsonpatch.JsonPatch(operations), operations, target)
     except jsonpatch.JsonPatchTestFailed as error:
         raise _rejected(f"testing value failed: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
@@ -44,6 +47,22 @@ def json_patch(target: dict[str, Any], operations: Any) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise _rejected("the patch replaces the whole object by something else")
     return result
+
+
+def _applied(patch: jsonpatch.JsonPatch, operations: list[Any], target: Any) -> Any:
+    """The patched object. Copies are counted: each one may double the object, and thirty would fill the memory
+    of any machine (CVE-2019-1002100)."""
+    if not any(operation["op"] == "copy" for operation in operations):
+        return patch.apply(target, in_place=True)
+    copied = 0
+    for operation in operations:
+        if operation["op"] == "copy":
+            copied += len(encode_json(jsonpointer.resolve_pointer(target, operation["from"])))
+            if copied > MAX_COPIED:
+                what = f"the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED}"
+                raise jsonpatch.JsonPatchException(f"Unable to complete the copy, {what}")
+        target = jsonpatch.JsonPatch([operation]).apply(target, in_place=True)
+    return target
 
 
 def _rejected(why: str) -> StatusError:
