@@ -22,7 +22,7 @@ Headers: TypeAlias = Mapping[str, tuple[str, ...]]
 
 VERSION = 3
 MAX_CONTROL = 64 * 1024
-MAX_HEADERS = 256 * 1024
+MAX_HEADERS = 16 * 1024
 MAX_COUNT = 256
 """Of headers in one block: a few bytes of it can stand for tens of thousands."""
 _HEAD = 8

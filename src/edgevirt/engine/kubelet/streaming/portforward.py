@@ -17,6 +17,8 @@ from multidict import MultiMapping
 from edgevirt.engine.kubelet.streaming.remote import Sink, Source
 
 PORTFORWARD = "portforward.k8s.io"
+MOST_PORTS = 128
+"""Of one websocket: each has two channels, which are named by one byte."""
 _CHUNK = 32 * 1024
 
 Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -75,7 +77,10 @@ def ports(query: MultiMapping[str]) -> tuple[int, ...]:
     values = query.getall("port", [])
     if not values:
         raise ValueError('query parameter "port" is required')
-    return tuple(parse_port(part) for value in values for part in value.split(","))
+    found = tuple(parse_port(part) for value in values for part in value.split(","))
+    if len(found) > MOST_PORTS:
+        raise ValueError(f"{len(found)} ports are more than the {MOST_PORTS} that have channels")
+    return found
 
 
 def parse_port(text: str) -> int:

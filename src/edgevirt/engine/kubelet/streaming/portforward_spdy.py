@@ -60,9 +60,9 @@ class _Pairs:
             parse_port(stream.header("port"))
         except ValueError:
             return False
-        pair = self._waiting.setdefault(request, {})
-        if kind not in ("error", "data") or kind in pair:
+        if kind not in ("error", "data") or kind in self._waiting.get(request, {}):
             return False
+        pair = self._waiting.setdefault(request, {})
         pair[kind] = stream
         if len(pair) == 2:
             self._begin(request, pair)

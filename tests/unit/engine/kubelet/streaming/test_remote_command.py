@@ -92,6 +92,7 @@ def test_channels_are_the_first_byte_or_digit() -> None:
         (["0"], 'port "0" must be > 0'),
         (["65536"], 'unable to parse "65536" as a port'),
         (["80,"], 'query parameter "port" cannot be empty'),
+        (["1"] * 129, "129 ports are more than the 128 that have channels"),
     ],
 )
 def test_bad_ports_are_named(values: list[str], message: str) -> None:
