@@ -21,6 +21,7 @@ from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.objects import decode_json, encode_json
 from edgevirt.engine.apiserver.schema import SchemaNode
 from edgevirt.engine.apiserver.writing import typed
+from edgevirt.engine.apiserver.writing.patch import apply_counted
 from edgevirt.engine.cel import Budget, BudgetExceeded, EvaluationError, Program, Type
 from edgevirt.engine.cel.functions import function, indexed, same_size
 from edgevirt.engine.cel.library.times import shown_duration, shown_timestamp
@@ -190,7 +191,7 @@ def _patched(obj: Json, value: Any) -> Json:
     operations = [_plain(item) for item in value]
     document = decode_json(encode_json(obj))
     try:
-        patched = jsonpatch.JsonPatch(operations).apply(document, in_place=True)
+        patched = apply_counted(operations, document)
     except jsonpatch.JsonPatchTestFailed:
         return obj
     except (

@@ -26,6 +26,7 @@ from edgevirt.engine.apiserver.conversion import in_version
 from edgevirt.engine.apiserver.errors import StatusError
 from edgevirt.engine.apiserver.extension import Authorizer, ObjectReader
 from edgevirt.engine.apiserver.request import AdmissionAttributes
+from edgevirt.engine.apiserver.writing.patch import apply_counted
 
 Json = dict[str, Any]
 ADMISSION_GROUP = "admissionregistration.k8s.io"
@@ -214,7 +215,7 @@ def _note(match: Match, attributes: AdmissionAttributes, answer: review.Answer) 
 def apply_patch(document: Json, operations: Sequence[Json]) -> Json:
     """`document` after a JSON patch, perhaps changed in place. Raises StatusError 500 if it does not fit."""
     try:
-        patched = jsonpatch.JsonPatch(list(operations)).apply(document, in_place=True)
+        patched = apply_counted(list(operations), document)
     except (
         jsonpatch.JsonPatchException,
         jsonpointer.JsonPointerException,

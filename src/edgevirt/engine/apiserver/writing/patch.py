@@ -37,7 +37,7 @@ def json_patch(target: dict[str, Any], operations: Any) -> dict[str, Any]:
     if len(operations) > MAX_OPERATIONS:
         raise request_entity_too_large(MAX_OPERATIONS)
     try:
-        result = _applied(jsonpatch.JsonPatch(operations), operations, target)
+        result = apply_counted(operations, target)
     except jsonpatch.JsonPatchTestFailed as error:
         raise _rejected(f"testing value failed: {error}") from error
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
@@ -49,9 +49,12 @@ def json_patch(target: dict[str, Any], operations: Any) -> dict[str, Any]:
     return result
 
 
-def _applied(patch: jsonpatch.JsonPatch, operations: list[Any], target: Any) -> Any:
-    """The patched object. Copies are counted: each one may double the object, and thirty would fill the memory
-    of any machine (CVE-2019-1002100)."""
+def apply_counted(operations: list[Any], target: Any) -> Any:
+    """The patched object, perhaps `target` changed in place. Raises what the library raises.
+
+    Copies are counted: each one may double the object, and thirty would fill any memory (CVE-2019-1002100).
+    """
+    patch = jsonpatch.JsonPatch(operations)
     if not any(operation["op"] == "copy" for operation in operations):
         return patch.apply(target, in_place=True)
     copied = 0
