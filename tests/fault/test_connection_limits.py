@@ -109,7 +109,7 @@ async def _trickle(writer: asyncio.StreamWriter, byte: bytes) -> None:
         while True:
             writer.write(byte)
             await writer.drain()
-            await asyncio.wait({asyncio.current_task() or asyncio.Future()}, timeout=0.05)
+            await asyncio.sleep(0.05)
 
 
 async def test_second_request_of_a_connection_has_the_same_deadline(server: ServerProcess) -> None:

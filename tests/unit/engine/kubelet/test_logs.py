@@ -49,24 +49,32 @@ async def test_missing_log_is_empty(tmp_path: Path) -> None:
 
 async def test_follow_gives_what_is_written_until_the_end(log: Path) -> None:
     ended = asyncio.Event()
-    reader = asyncio.create_task(text(log, ended, follow=True, tail=1))
-    await asyncio.sleep(0)
-    with log.open("a") as file:
-        file.write("more\n")
-    await asyncio.sleep(0.02)
-    ended.set()
-    assert await reader == "line 9\nmore\n"
+    async with asyncio.timeout(10):
+        pieces = read(log, LogQuery(follow=True, tail=1), ended)
+        assert await anext(pieces) == b"line 9\n"
+        with log.open("a") as file:
+            file.write("more\n")
+        assert await anext(pieces) == b"more\n"
+        ended.set()
+        assert [piece async for piece in pieces] == []
 
 
 async def test_times_are_noted_and_asked_for(tmp_path: Path) -> None:
     log = tmp_path / "1.log"
     log.touch()
     moment = [1000.0]
-    keeper = LogKeeper(1 << 20, now=lambda: moment[0])
+    noted = asyncio.Event()
+
+    def now() -> float:
+        noted.set()
+        return moment[0]
+
+    keeper = LogKeeper(1 << 20, now=now)
     keeper.keep(log)
     with log.open("a") as file:
         file.write("at 0\n")
-    await asyncio.sleep(0.15)  # the keeper looks at most ten times a second
+    async with asyncio.timeout(10):
+        await noted.wait()
     moment[0] = 1100.0
     with log.open("a") as file:
         file.write("at 1\n")

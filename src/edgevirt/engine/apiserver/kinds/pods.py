@@ -14,6 +14,7 @@ from edgevirt.engine.apiserver.schema import shown
 Json = dict[str, Any]
 
 BINDING = "binding"
+"""The one subresource that writes spec and status together, and gives a pod its node."""
 _POD_MUTABLE = (
     "activeDeadlineSeconds",
     "terminationGracePeriodSeconds",

@@ -33,7 +33,7 @@ from edgevirt.engine.apiserver.errors import (
 )
 from edgevirt.engine.apiserver.http.options import WriteOptions
 from edgevirt.engine.apiserver.identifiers import new_uid
-from edgevirt.engine.apiserver.kinds import ephemeral_containers
+from edgevirt.engine.apiserver.kinds.pods import BINDING
 from edgevirt.engine.apiserver.names import (
     finalizer_faults,
     finalizer_warnings,
@@ -48,13 +48,16 @@ from edgevirt.engine.apiserver.request import AdmissionAttributes, UserInfo
 from edgevirt.engine.apiserver.writing import managedfields
 from edgevirt.engine.apiserver.writing.fieldset import Fields
 from edgevirt.engine.apiserver.writing.managedfields import Manager, Scope
+from edgevirt.engine.apiserver.writing.stored_parts import (
+    bump_generation,
+    keep_other_half,
+    merge_system_metadata,
+)
 from edgevirt.engine.store.errors import RevisionConflict
 from edgevirt.engine.store.records import Record
 
 Json = dict[str, Any]
 
-BINDING = "binding"
-"""The one subresource that writes spec and status together, and gives a pod its node."""
 _ATTEMPTS = 8
 _EXTENSION_GROUPS = ("apiextensions.k8s.io", "apiregistration.k8s.io")
 _TERMINATING_HINT = "unable to create new content in namespace {0} because it is being terminated"
@@ -269,7 +272,7 @@ class Writes:
         resource = request.resource
         merge_system_metadata(old, new)
         without_repeated_owners(new["metadata"], request.warnings)
-        keep_other_half(request, old, new)
+        keep_other_half(request.resource, request.subresource, old, new)
         complete(resource, new)
         if not owned:
             managedfields.record_update(self.scope(request), old, new)
@@ -281,7 +284,7 @@ class Writes:
             obj = await self._mutate(attributes, new)
         resource.strategy.prepare_for_update(obj, old, self._context(request))
         if request.subresource != BINDING:
-            _bump_generation(resource, old, obj)
+            bump_generation(resource, old, obj)
         self._validate(request, obj, old)
         if attributes is not None:
             attributes.object = obj
@@ -458,64 +461,6 @@ def place(request: Request, metadata: Json) -> None:
         metadata["namespace"] = wanted
     else:
         metadata.pop("namespace", None)
-
-
-_FROM_STORED = (
-    "uid",
-    "creationTimestamp",
-    "generation",
-    "resourceVersion",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "generateName",
-)
-
-
-def merge_system_metadata(old: Json, new: Json) -> None:
-    """What clients cannot change keeps its stored value."""
-    before, metadata = old["metadata"], new["metadata"]
-    metadata.pop("selfLink", None)
-    for name in _FROM_STORED:
-        if name in before:
-            metadata[name] = before[name]
-        else:
-            metadata.pop(name, None)
-
-
-def keep_other_half(request: Request, old: Json, new: Json) -> None:
-    """The main endpoint does not write status, the status endpoint writes nothing else."""
-    resource = request.resource
-    if request.subresource == "status":
-        for name in [name for name in new if name not in ("apiVersion", "kind", "metadata", "status")]:
-            if name not in old:
-                del new[name]
-        for name, value in old.items():
-            if name not in ("metadata", "status"):
-                new[name] = value
-        if resource.custom:
-            sent = new["metadata"].get("managedFields")
-            new["metadata"] = dict(old["metadata"])
-            if sent is not None:
-                new["metadata"]["managedFields"] = sent
-    elif request.subresource == ephemeral_containers.SUBRESOURCE:
-        ephemeral_containers.only_theirs(old, new)
-    elif "status" in resource.subresources and request.subresource != BINDING:
-        if "status" in old:
-            new["status"] = old["status"]
-        else:
-            new.pop("status", None)
-
-
-def _bump_generation(resource: ServedResource, old: Json, obj: Json) -> None:
-    if not (resource.generation or resource.custom):
-        return
-    ignored = {"apiVersion", "kind", "metadata"}
-    if not resource.custom or "status" in resource.subresources:
-        ignored.add("status")
-    if {name: value for name, value in obj.items() if name not in ignored} != {
-        name: value for name, value in old.items() if name not in ignored
-    }:
-        obj["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
 
 
 _deterministic = msgspec.json.Encoder(order="deterministic")
