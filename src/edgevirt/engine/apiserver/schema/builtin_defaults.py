@@ -175,7 +175,6 @@ def _custom_resource_definition(obj: Json) -> None:
 
 BY_KIND: dict[tuple[str, str], Callable[[Json], None]] = {
     ("", "Pod"): _pod,
-    ("", "PodTemplate"): workload_defaults.template,
     ("", "Service"): _service,
     ("", "Secret"): _secret,
     ("", "PersistentVolumeClaim"): _claim,
