@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Iterator
 
 from edgevirt.api.core import Container, Pod, Probe, SeccompProfile, SecurityContext, Volume
@@ -11,6 +12,7 @@ from edgevirt.engine.kubelet.container import ephemeral
 from edgevirt.engine.kubelet.volumes.prepare import is_api_volume
 
 REASON = "UnsupportedPod"
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def refusals(pod: Pod) -> tuple[str, ...]:
@@ -54,7 +56,14 @@ def _pod(pod: Pod) -> Iterator[str]:
         yield from _volume(f"spec.volumes[{index}]", volume)
 
 
+def _name(path: str, name: str) -> Iterator[str]:
+    """Directories of the node are named so: whatever an API server let pass, none may lead elsewhere."""
+    if not _LABEL.fullmatch(name):
+        yield f"{path}.name: {name!r} is not a lowercase RFC 1123 label"
+
+
 def _container(path: str, container: Container) -> Iterator[str]:
+    yield from _name(path, container.name)
     flags = {
         "restartPolicyRules": bool(container.restart_policy_rules),
         "resources.claims": bool(container.resources and container.resources.claims),
@@ -118,6 +127,7 @@ def _mac(path: str, app_armor: object, se_linux: object) -> Iterator[str]:
 
 
 def _volume(path: str, volume: Volume) -> Iterator[str]:
+    yield from _name(path, volume.name)
     if is_api_volume(volume):
         if volume.projected:
             for index, source in enumerate(volume.projected.sources):

@@ -23,6 +23,9 @@ def pod(container: dict[str, Any] | None = None, **spec: Any) -> Pod:
     ("wanted", "path"),
     [
         (pod(hostUsers=False), "spec.hostUsers"),
+        (pod({"name": "../../x"}), "spec.containers[0].name"),
+        (pod(initContainers=[{"name": ".."}]), "spec.initContainers[0].name"),
+        (pod(volumes=[{"name": "../../../../etc", "emptyDir": {}}]), "spec.volumes[0].name"),
         (pod(runtimeClassName="kata"), "spec.runtimeClassName"),
         (
             pod({"livenessProbe": {"grpc": {"port": 1, "mode": "x"}}}),

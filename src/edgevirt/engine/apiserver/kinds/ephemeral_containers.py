@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgevirt.engine.apiserver.errors import Cause
+from edgevirt.engine.apiserver.names import invalid_value, label_faults
 from edgevirt.engine.apiserver.schema import shown
 
 Json = dict[str, Any]
@@ -51,6 +52,8 @@ def faults(spec: Mapping[str, Any], before: Mapping[str, Any]) -> list[Cause]:
             causes.append(Cause("FieldValueRequired", "Required value", f"{path}.name"))
         elif name in names:
             causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {shown(name)}", f"{path}.name"))
+        else:
+            causes.extend(invalid_value(f"{path}.name", name, fault) for fault in label_faults(name))
         names.add(name)
         if not container.get("image"):
             causes.append(Cause("FieldValueRequired", "Required value", f"{path}.image"))

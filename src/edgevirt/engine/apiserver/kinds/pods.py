@@ -8,6 +8,7 @@ from edgevirt.engine.apiserver.errors import Cause, invalid
 from edgevirt.engine.apiserver.kinds import ephemeral_containers
 from edgevirt.engine.apiserver.kinds.container_ports import port_faults
 from edgevirt.engine.apiserver.kinds.strategies import Plain, forbidden_cause
+from edgevirt.engine.apiserver.names import invalid_value, label_faults
 from edgevirt.engine.apiserver.registry import WriteContext
 from edgevirt.engine.apiserver.schema import shown
 
@@ -132,6 +133,8 @@ def container_faults(spec: Json, at: str = "spec") -> list[Cause]:
             causes.append(Cause("FieldValueRequired", "Required value", path))
         elif name in volumes:
             causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {shown(name)}", path))
+        else:  # a node makes a directory of that name
+            causes.extend(invalid_value(path, name, fault) for fault in label_faults(name))
         volumes.add(name)
     for field in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(field) or ()):
@@ -141,6 +144,8 @@ def container_faults(spec: Json, at: str = "spec") -> list[Cause]:
                 causes.append(Cause("FieldValueRequired", "Required value", f"{path}.name"))
             elif name in names:
                 causes.append(Cause("FieldValueDuplicate", f"Duplicate value: {shown(name)}", f"{path}.name"))
+            else:
+                causes.extend(invalid_value(f"{path}.name", name, fault) for fault in label_faults(name))
             names.add(name)
             if not container.get("image"):
                 causes.append(Cause("FieldValueRequired", "Required value", f"{path}.image"))

@@ -15,7 +15,6 @@ from edgevirt.engine.apiserver.kinds.strategies import WithStatus, forbidden_cau
 from edgevirt.engine.apiserver.labels import selects
 from edgevirt.engine.apiserver.names import (
     invalid_value,
-    label_faults,
     label_key_faults,
     label_value_faults,
     subdomain_faults,
@@ -163,7 +162,6 @@ def template_faults(template: Json, path: str, policies: tuple[str, ...]) -> lis
     spec = template.get("spec") or {}
     if not spec.get("containers"):
         causes.append(required(f"{path}.spec.containers"))
-    causes.extend(_container_name_faults(spec, f"{path}.spec"))
     causes.extend(
         cause
         for cause in container_faults(spec, f"{path}.spec")
@@ -173,16 +171,6 @@ def template_faults(template: Json, path: str, policies: tuple[str, ...]) -> lis
     if policy is not None and policy not in policies:
         causes.append(unsupported(f"{path}.spec.restartPolicy", policy, policies))
     return causes
-
-
-def _container_name_faults(spec: Json, path: str) -> list[Cause]:
-    return [
-        invalid_value(f"{path}.{field}[{index}].name", container["name"], fault)
-        for field in ("initContainers", "containers")
-        for index, container in enumerate(spec.get(field) or ())
-        if container.get("name")
-        for fault in label_faults(container["name"])
-    ]
 
 
 def bounded(value: Any, path: str, *, most: bool = True) -> list[Cause]:
