@@ -11,6 +11,7 @@ nft 1.0.6 wants each closing brace on a line of its own.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from collections.abc import Sequence
 
 from edgevirt.engine.service_proxy.targets import Entry, Target
@@ -113,11 +114,21 @@ def _entry(
         chains.append(_chain(f"in_{number}", [_choose(place, entry.targets, entry.sticky)]))
         inside.extend(
             f"ip daddr {address} {entry.protocol} dport {entry.port} goto in_{number}"
-            for address in entry.addresses
+            for address in _own_addresses(place, entry)
         )
     if entry.node_port and entry.outside_targets:
         chains.append(_chain(f"out_{number}", [_choose(place, entry.outside_targets, entry.sticky)]))
         outside.append(f"{entry.protocol} dport {entry.node_port} goto out_{number}")
+
+
+def _own_addresses(place: Place, entry: Entry) -> list[str]:
+    """The cluster address, which comes first, and external ones that are really outside.
+
+    Otherwise a service could take the traffic of other services and pods (CVE-2020-8554).
+    """
+    inside = [ipaddress.ip_network(subnet) for subnet in (place.service_subnet, place.pod_subnet)]
+    first, *others = entry.addresses
+    return [first, *(one for one in others if not any(ipaddress.ip_address(one) in net for net in inside))]
 
 
 def _choose(place: Place, targets: Sequence[Target], sticky: bool) -> str:

@@ -77,6 +77,15 @@ def test_no_service_leads_to_the_machines_loopback_or_metadata(address: str) -> 
     assert entry.targets == entry.outside_targets == ()
 
 
+def test_no_service_takes_the_address_of_another_service_or_pod() -> None:
+    greedy = service(external_ips=("10.96.0.1", "10.1.0.77", "192.0.2.1"))
+    loaded = script(PLACE, entries([greedy], {KEY: (one_slice(endpoint("10.1.0.2")),)}, "box"))
+    assert "ip daddr 10.96.0.5 tcp dport 80 goto" in loaded
+    assert "ip daddr 192.0.2.1 tcp dport 80 goto" in loaded
+    assert "10.96.0.1 " not in loaded
+    assert "10.1.0.77" not in loaded
+
+
 def test_a_slice_with_an_impossible_port_does_not_spoil_the_rules_of_others() -> None:
     wrong = EndpointSlice(
         address_type="IPv4",
