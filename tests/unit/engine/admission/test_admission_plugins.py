@@ -221,6 +221,12 @@ def token_for(name: str, uid: str) -> dict[str, Any]:
     return {"metadata": {"name": "default"}, "spec": {"boundObjectRef": reference if name else None}}
 
 
+def labelled(name: str, node: str) -> dict[str, Any]:
+    document = pod(name, node)
+    document["metadata"]["labels"] = {"app": "bank"}
+    return document
+
+
 def mirror(node: str = "n1", **spec: Any) -> dict[str, Any]:
     document = pod("static", node, **spec)
     document["metadata"]["annotations"] = {MIRROR: "x"}
@@ -246,6 +252,11 @@ KUBELET_WRITES = [
     (
         "status of other pod",
         write(PODS, pod("theirs", "n1"), pod("theirs", "n2"), subresource="status", user=KUBELET),
+        False,
+    ),
+    (
+        "labels of own pod by its status",
+        write(PODS, labelled("mine", "n1"), pod("mine", "n1"), subresource="status", user=KUBELET),
         False,
     ),
     ("delete own pod", write(PODS, None, pod("mine", "n1"), user=KUBELET), True),

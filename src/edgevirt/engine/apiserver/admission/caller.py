@@ -23,7 +23,7 @@ from edgevirt.engine.apiserver.conversion import NotConverted
 
 MAX_ANSWER = 8 * 1024 * 1024
 _KEEP_ALIVE = 90.0
-_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 class Address(Protocol):
@@ -96,7 +96,11 @@ class WebhookCaller:
     async def _post(self, webhook: Callee, body: bytes) -> bytes:
         if self._session is None:
             connector = aiohttp.TCPConnector(keepalive_timeout=_KEEP_ALIVE, limit=0)
-            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # nothing small becomes large in here
+            )
         url, server_name = self._place(webhook)
         context = self._trust.context(webhook.ca_bundle)
         async with (

@@ -63,6 +63,9 @@ class NodeRestriction:
                         attributes,
                         f'node "{node}" can only update pod status for pods with spec.nodeName set to itself',
                     )
+                if _labels(attributes.object) != _labels(attributes.old_object):
+                    # Services and controllers find their pods by labels.
+                    raise _refused(attributes, f'node "{node}" cannot update labels through pod status')
             case "pods", "eviction":
                 pod = self._reader.get("", "pods", attributes.namespace, attributes.name)
                 if pod is not None and _node_of(pod) != node:
@@ -131,8 +134,7 @@ def _keeps_reserved_labels(node: str, attributes: AdmissionAttributes) -> None:
     """Labels with the reserved prefix are the administrator's, who steers sensitive workloads by them."""
     if attributes.object is None:
         return
-    new = _metadata(attributes.object).get("labels") or {}
-    old = _metadata(attributes.old_object).get("labels") or {}
+    new, old = _labels(attributes.object), _labels(attributes.old_object)
     changed = sorted(key for key in {*new, *old} if RESERVED_LABELS in key and new.get(key) != old.get(key))
     if changed:
         raise _refused(attributes, f"is not allowed to modify labels: {', '.join(changed)}")
@@ -156,6 +158,10 @@ def _refused(attributes: AdmissionAttributes, why: str) -> StatusError:
 
 def _metadata(document: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return (document or {}).get("metadata") or {}
+
+
+def _labels(document: Mapping[str, Any] | None) -> Mapping[str, str]:
+    return _metadata(document).get("labels") or {}
 
 
 def _spec(document: Mapping[str, Any] | None) -> Mapping[str, Any]:

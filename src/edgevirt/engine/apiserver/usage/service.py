@@ -80,8 +80,11 @@ class ResourceMetrics:
         target, context = self._kubelets.kubelet_of(node)
         host = f"[{target.host}]" if ":" in target.host else target.host
         url = f"https://{host}:{target.port}/metrics/resource"
-        async with asyncio.timeout(_SECONDS), self._kubelets.client().get(url, ssl=context) as answer:
-            answer.raise_for_status()
+        # No redirect is followed: the client certificate is for kubelets, and the network for this server.
+        get = self._kubelets.client().get(url, ssl=context, allow_redirects=False)
+        async with asyncio.timeout(_SECONDS), get as answer:
+            if answer.status != 200:
+                raise ValueError(f"the kubelet answered {answer.status}")
             body = bytearray()
             async for chunk in answer.content.iter_any():
                 body += chunk
