@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
-import struct
-import termios
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,8 @@ import pytest
 
 from edgevirt.engine.kubelet.pod import PodWorker
 from edgevirt.engine.kubelet.stdio import Input
-from edgevirt.linux.readiness import readable
 
+from . import terminal
 from .cluster_under_test import Cluster, document, running_cluster
 from .conftest import Node, manifest
 from .container_output import output, said
@@ -50,18 +47,18 @@ async def _pipe(cluster: Cluster) -> None:
 
 async def _terminal(cluster: Cluster) -> None:
     master, slave = pty.openpty()
-    _resize(master, 40, 132)
+    terminal.resize(master, 40, 132)
     command = run_command("shell", "-it", "--rm")
     process = await cluster.spawn(*command, "--", "sh", stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     try:
-        await _until(master, b"# ")
+        await terminal.until(master, b"# ")
         os.write(master, b"echo $((6*7)) $TERM\n")
-        await _until(master, b"42 xterm")
-        _resize(master, 50, 100)
+        await terminal.until(master, b"42 xterm")
+        terminal.resize(master, 50, 100)
         process.send_signal(signal.SIGWINCH)
         os.write(master, b'until test "$(stty size)" = "50 100"; do sleep 0.05; done; echo re""sized\n')
-        await _until(master, b"resized")
+        await terminal.until(master, b"resized")
         os.write(master, b"exit 5\n")
         async with asyncio.timeout(20):
             assert await process.wait() == 5
@@ -146,19 +143,3 @@ def _proportional(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1]) << 10
     return 0
-
-
-def _resize(fd: int, rows: int, columns: int) -> None:
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-
-async def _until(fd: int, text: bytes) -> bytes:
-    seen = b""
-    async with asyncio.timeout(20):
-        while text not in seen:
-            await readable(fd)
-            try:
-                seen += os.read(fd, 4096)
-            except OSError as error:  # the other end was closed
-                raise AssertionError(f"{text!r} was not said: {seen!r}") from error
-    return seen

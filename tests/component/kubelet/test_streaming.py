@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import pty
 import random
 import shutil
 import signal
-import struct
-import termios
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,8 +16,8 @@ import pytest
 import pytest_asyncio
 
 from edgevirt.engine.kubelet.processes import Process
-from edgevirt.linux.readiness import readable
 
+from . import terminal
 from .cluster_under_test import Cluster, document, running_cluster
 
 pytestmark = [
@@ -72,7 +69,7 @@ async def test_exec_with_a_terminal_has_its_size_and_follows_it(
     cluster: Cluster, env: dict[str, str]
 ) -> None:
     master, slave = pty.openpty()
-    _resize(master, 40, 132)
+    terminal.resize(master, 40, 132)
     script = (
         'size() { until test "$(stty size 2>/dev/null)" = "$*"; do sleep 0.05; done; };'
         "size 40 132; test -t 0 && test -t 1 && tty && echo ready; size 50 100; echo resized; read x"
@@ -82,10 +79,10 @@ async def test_exec_with_a_terminal_has_its_size_and_follows_it(
     )
     os.close(slave)
     try:
-        assert b"/dev/pts/" in await _until(master, b"ready")
-        _resize(master, 50, 100)
+        assert b"/dev/pts/" in await terminal.until(master, b"ready")
+        terminal.resize(master, 50, 100)
         process.send_signal(signal.SIGWINCH)
-        await _until(master, b"resized")
+        await terminal.until(master, b"resized")
         os.write(master, b"end\n")
         async with asyncio.timeout(10):
             assert await process.wait() == 0
@@ -219,22 +216,6 @@ async def test_attach_shows_what_is_written_from_now_on(cluster: Cluster, env: d
     async with asyncio.timeout(10):
         out, err = await process.communicate()
     assert (process.returncode, out) == (0, b"after\n"), err
-
-
-def _resize(fd: int, rows: int, columns: int) -> None:
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-
-async def _until(fd: int, text: bytes) -> bytes:
-    seen = b""
-    async with asyncio.timeout(15):
-        while text not in seen:
-            await readable(fd)
-            try:
-                seen += os.read(fd, 4096)
-            except OSError as error:  # the other end was closed
-                raise AssertionError(f"{text!r} was not said: {seen!r}") from error
-    return seen
 
 
 @protocols
