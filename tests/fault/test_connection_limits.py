@@ -257,7 +257,7 @@ def _has_peer(peer: socket.socket) -> bool:
 
 
 async def _until_connections(server: ServerProcess, most: int) -> None:
-    """Waits until the server has no more established connections than that. Nothing tells, so: a look per request."""
+    """Waits until the server has no more connections than that: a look per request, as nothing tells."""
     async with server.session() as session:
         while _established(server.port) > most:
             await call(session, "GET", f"{MAPS}?limit=1")

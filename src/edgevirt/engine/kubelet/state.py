@@ -59,7 +59,6 @@ class PodRecord(msgspec.Struct, omit_defaults=True):
     pod: Pod
     boot_id: str
     sandbox: bool = False
-    attached: bool = False
     addresses: tuple[str, ...] = ()
     started_at: float = 0.0
     containers: dict[str, ContainerRecord] = msgspec.field(default_factory=dict)

@@ -22,11 +22,10 @@ from edgevirt.engine.apiserver.errors import (
     invalid,
     method_not_allowed,
     no_such_path,
-    unclassified,
     unsupported_patch_type,
 )
+from edgevirt.engine.apiserver.http.applied import check_applied
 from edgevirt.engine.apiserver.http.body import (
-    envelope_fault,
     media_type,
     read_object,
     read_options,
@@ -72,7 +71,6 @@ from edgevirt.engine.apiserver.writing.patch import (
     merge_patch,
 )
 from edgevirt.engine.apiserver.writing.subresources import Subresources
-from edgevirt.engine.apiserver.writing.typed import check_unique
 from edgevirt.engine.apiserver.writing.write import Request, Writes
 
 _log = logging.getLogger("edgevirt.engine.apiserver")
@@ -371,7 +369,7 @@ class Rest:
             if request.options.field_validation == "Strict":
                 raise bad_request(fault)
             request.warnings.append(fault)
-        check_applied(request, config)
+        check_applied(request.resource, request.name, config)
         config.setdefault("metadata", {}).setdefault("name", request.name)
         return await self._writes.apply(request, config, bool(request.options.force))
 
@@ -517,41 +515,3 @@ def _check_patch_options(media: str, raw: web.BaseRequest, request: Request) -> 
     elif "force" in raw.query:
         cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
         raise invalid("PatchOptions", "meta.k8s.io", "", [cause])
-
-
-def check_applied(request: Request, config: Json) -> None:
-    """Kind, name and declared fields of an applied configuration. Raises `StatusError` 400 or 500."""
-    resource = request.resource
-    fault = envelope_fault(config)
-    if fault:
-        raise bad_request(f"error decoding YAML: {fault}")
-    kind, api_version = config.get("kind") or "", config.get("apiVersion") or ""
-    if kind != resource.kind or api_version != resource.api_version:
-        group, _, version = api_version.rpartition("/")
-        raise bad_request(f"invalid object type: {group}/{version}, Kind={kind}")
-    metadata = config.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise bad_request("metadata must be an object")
-    config["metadata"] = metadata
-    if metadata.get("managedFields") is not None:
-        raise bad_request("metadata.managedFields must be nil")
-    name = metadata.get("name")
-    if name and name != request.name:
-        raise bad_request(
-            f"the name of the object ({name}) does not match the name on the URL ({request.name})"
-        )
-    group, _, version = api_version.rpartition("/")
-    subject = f"{metadata.get('namespace', '')}/{request.name}; {group}/{version}, Kind={kind}"
-    error = resource.schema.type_error(config)
-    if error is not None:
-        raise unclassified(f"failed to create typed patch object ({subject}): {error}")
-    unknown = resource.schema.prune(config)
-    if unknown:
-        listed = ", ".join(f".{path}: field not declared in schema" for path in unknown)
-        if len(unknown) > 1:
-            listed = "errors:\n  " + "\n  ".join(f".{path}: field not declared in schema" for path in unknown)
-        raise unclassified(f"failed to create typed patch object ({subject}): {listed}")
-    try:
-        check_unique(resource.schema.merge_node(), config)
-    except StatusError as duplicate:
-        raise unclassified(f"failed to create typed patch object ({subject}): {duplicate}") from duplicate
