@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +204,11 @@ def test_resources_of_the_pod_itself_win_over_its_containers() -> None:
     assert wanted.spec.resources
     wanted.spec.resources.requests.update(wanted.spec.resources.limits)
     assert resources.qos_class(wanted) == "Guaranteed"
+
+
+@pytest.mark.parametrize("group", [None, os.getgid()])
+def test_files_of_a_volume_have_permissions_and_nothing_more(tmp_path: Path, group: int | None) -> None:
+    content = Content({"tool": File(b"x", 0o6755)})
+    assert write(tmp_path, content, group=group)
+    assert stat.S_IMODE((tmp_path / "tool").stat().st_mode) == 0o755
+    assert not write(tmp_path, content, group=group)

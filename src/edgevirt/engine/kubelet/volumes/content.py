@@ -183,7 +183,7 @@ def write(directory: Path, content: Content, *, group: int | None = None, user: 
     for path, file in content.files.items():
         target = stamp / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        mode = file.mode | (0o440 if group is not None else 0)
+        mode = _mode(file, group)
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "wb") as out:
             out.write(file.data)
@@ -206,6 +206,11 @@ def write(directory: Path, content: Content, *, group: int | None = None, user: 
     return True
 
 
+def _mode(file: File, group: int | None) -> int:
+    """Permissions and nothing else: the files are root's, and none of them is to lend that to who runs it."""
+    return file.mode & 0o777 | (0o440 if group is not None else 0)
+
+
 def _link(directory: Path, names: Iterable[str]) -> None:
     wanted = set(names)
     for entry in directory.iterdir():
@@ -221,9 +226,8 @@ def _same(current: Path, files: Mapping[str, File], group: int | None) -> bool:
     here = {str(path.relative_to(current)) for path in current.rglob("*") if path.is_file()}
     if here != set(files):
         return False
-    extra = 0o440 if group is not None else 0
     for path, file in files.items():
         target = current / path
-        if target.stat().st_mode & 0o7777 != file.mode | extra or target.read_bytes() != file.data:
+        if target.stat().st_mode & 0o7777 != _mode(file, group) or target.read_bytes() != file.data:
             return False
     return True
