@@ -6,12 +6,28 @@ import os.path
 import re
 from collections.abc import Iterator
 
-from edgevirt.api.core import Container, Pod, Probe, SeccompProfile, SecurityContext, Volume
+from edgevirt.api.core import Container, Pod, PodSpec, Probe, SeccompProfile, SecurityContext, Volume
 from edgevirt.engine.kubelet import capabilities, resources
 from edgevirt.engine.kubelet.container import ephemeral
 from edgevirt.engine.kubelet.volumes.prepare import is_api_volume
 
 REASON = "UnsupportedPod"
+_SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -42,6 +58,8 @@ def _pod(pod: Pod) -> Iterator[str]:
     if general := spec.security_context:
         if general.windows_options:
             yield "spec.securityContext.windowsOptions: this node runs Linux"
+        for index, sysctl in enumerate(general.sysctls):
+            yield from _sysctl(f"spec.securityContext.sysctls[{index}]", sysctl.name, spec)
         yield from _seccomp("spec.securityContext", general.seccomp_profile)
         yield from _mac("spec.securityContext", general.app_armor_profile, general.se_linux_options)
     for index, container in enumerate(spec.init_containers):
@@ -54,6 +72,16 @@ def _pod(pod: Pod) -> Iterator[str]:
         yield from _container(f"spec.ephemeralContainers[{index}]", container)
     for index, volume in enumerate(spec.volumes):
         yield from _volume(f"spec.volumes[{index}]", volume)
+
+
+def _sysctl(path: str, name: str, spec: PodSpec) -> Iterator[str]:
+    """Only what has an effect in the pod's own namespaces and nowhere else, as every kubelet's safe set."""
+    if name not in _SAFE_SYSCTLS:
+        yield f"{path}: forbidden sysctl: {name!r} not allowlisted"
+    elif spec.host_network and name.startswith("net."):
+        yield f"{path}: forbidden sysctl: {name!r} not allowed with host net enabled"
+    elif spec.host_ipc and name.startswith("kernel.shm"):
+        yield f"{path}: forbidden sysctl: {name!r} not allowed with host ipc enabled"
 
 
 def _name(path: str, name: str) -> Iterator[str]:

@@ -54,6 +54,20 @@ def test_unsupported_field_is_named(wanted: Pod, path: str) -> None:
     assert found[0].startswith(path)
 
 
+@pytest.mark.parametrize("name", ["kernel.core_pattern", "/etc/passwd", "net.ipv4.ip_forward", "../x", ""])
+def test_sysctl_that_reaches_beyond_the_pod_is_refused(name: str) -> None:
+    (found,) = refusals(pod(securityContext={"sysctls": [{"name": name, "value": "x"}]}))
+    assert found == f"spec.securityContext.sysctls[0]: forbidden sysctl: {name!r} not allowlisted"
+
+
+def test_safe_sysctl_is_taken_in_namespaces_of_the_pods_own_only() -> None:
+    context = {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]}
+    assert refusals(pod(securityContext=context)) == ()
+    assert len(refusals(pod(securityContext=context, hostNetwork=True))) == 1
+    shared = {"sysctls": [{"name": "kernel.shm_rmid_forced", "value": "1"}]}
+    assert len(refusals(pod(securityContext=shared, hostIPC=True))) == 1
+
+
 def test_launcher_like_pod_is_accepted() -> None:
     security = {
         "runAsUser": 107,
