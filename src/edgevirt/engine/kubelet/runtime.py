@@ -26,6 +26,7 @@ from pathlib import Path
 from edgevirt.engine.kubelet import mounts
 from edgevirt.engine.kubelet.cgroups import Hierarchies, detect
 from edgevirt.engine.kubelet.processes import Process, ended
+from edgevirt.engine.kubelet.spawning import spawned
 from edgevirt.engine.kubelet.stdio import NOTHING, Stdio
 from edgevirt.linux import inotify, namespaces
 
@@ -226,7 +227,7 @@ class Runtime:
         """Run `argv` inside the container: (exit code, output up to 16 KiB); code None after `timeout` s."""
         loop = asyncio.get_running_loop()
         command = [*self._base(attempt.directory / "exec.log"), "exec", attempt.id, *argv]
-        process = await loop.run_in_executor(self._spawner, self._popen_piped, command)
+        process = await spawned(self._spawner, lambda: self._popen_piped(command))
         assert process.stdout
         os.set_blocking(process.stdout.fileno(), False)
         output = bytearray()
@@ -279,8 +280,7 @@ class Runtime:
         document.write_text(json.dumps(process))
         command = [*self._base(directory / "log"), "exec", "--process", str(document)]
         command += ["--pid-file", str(directory / "pid"), attempt.id]
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._spawner, self._popen_on, command, stdio)
+        return await spawned(self._spawner, lambda: self._popen_on(command, stdio))
 
     async def run_detached(self, identifier: str, directory: Path) -> int:
         """Run the bundle in `directory` without anybody waiting for it; returns its pid. StartFailed."""
