@@ -25,6 +25,8 @@ edgevirt serves KubeVirt's API, `kubevirt.io/v1` and `kubevirt.io/v1alpha3`, wit
 schema. This page lists which fields are implemented. A field that is not is refused when the object is
 created, with its path and "not supported yet"; nothing is accepted and then ignored.
 
+Which clients are tested unmodified, and with what, is in [clients.md](clients.md), made from the tests.
+
 This page is generated: `python -m edgevirt.api.compatibility > docs/compatibility.md`.
 """
 

@@ -115,6 +115,10 @@ def _prepare(
         user = users.resolve(launch.pod, container, image.config.user, root)
     except users.BadUser as error:
         raise ConfigError(str(error)) from error
+    if image.host is not None and image.host.user is not None:
+        fault = users.confinement_fault(user, container, image.host.user)
+        if fault:
+            raise ConfigError(f"container {container.name}: the image of the machine's own root {fault}")
     argv = environment.command_line(container, image.config.entrypoint, image.config.command, env)
     if not argv:
         raise ConfigError(f"container {container.name}: neither the pod nor the image says what to run")

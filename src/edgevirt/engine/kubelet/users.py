@@ -25,6 +25,22 @@ class User:
     home: str = "/"
 
 
+def confinement_fault(user: User, container: Container, only: int) -> str:
+    """Why the container may not run on the machine's own root file system; "" if it may.
+
+    It could read there whatever its user, its groups, its capabilities or a setuid program let it. So it has
+    to be the one user who owns nothing, and can become no other.
+    """
+    security = container.security_context
+    if (user.uid, user.gid) != (only, only) or any(group != only for group in user.groups):
+        return f"runs as user and group {only} only; set runAsUser and runAsGroup, and no supplementalGroups"
+    if security is None or security.allow_privilege_escalation is not False or security.privileged:
+        return "needs allowPrivilegeEscalation: false and no privileged"
+    if security.capabilities and set(security.capabilities.add) - {"NET_BIND_SERVICE"}:
+        return "adds no capability but NET_BIND_SERVICE"
+    return ""
+
+
 def resolve(pod: Pod, container: Container, image_user: str, root: Path) -> User:
     """The user of `container` whose image has the root directory `root` and asks for `image_user`."""
     general = pod.spec.security_context if pod.spec else None

@@ -57,6 +57,7 @@ def prepare(layout: Layout) -> HostImage:
             *((str(path), str(path)) for path in needed),
             (str(layout.capabilities), str(capabilities.IN_LAUNCHER)),
         ),
+        user=capabilities.LAUNCHER_UID,
     )
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 class HostImage:
     """`layer` lies above `/`; `masks` and `binds` are absolute paths in the container.
 
-    `binds` maps a path of the host to the path in the container where it appears, read-only.
+    `binds` maps a path of the host to the path in the container where it appears, read-only. `user` is the
+    only user and group that may run on it, and must own nothing on the machine; None lets everybody.
     """
 
     layer: Path
@@ -23,3 +24,4 @@ class HostImage:
     binds: tuple[tuple[str, str], ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     command: tuple[str, ...] = ()
+    user: int | None = None
