@@ -24,10 +24,36 @@ _SIZE = 512
 _DRAIN_SECONDS = 30.0
 
 
-class _Watcher:
-    """Lags of one watch."""
+class _Lags:
+    """Milliseconds from sending to seeing, of all watches together."""
 
-    def __init__(self, lags: list[float]) -> None:
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+        self._wanted = 0
+        self._reached = asyncio.Event()
+
+    def add(self, lag: float) -> None:
+        self.seen.append(lag)
+        if len(self.seen) >= self._wanted:
+            self._reached.set()
+
+    async def reach(self, wanted: int) -> None:
+        """Return when so many were seen. Raises `BenchError` if they do not come."""
+        self._wanted = wanted
+        self._reached.clear()
+        if len(self.seen) >= wanted:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self._reached.wait()
+        except TimeoutError:
+            raise BenchError(f"of {wanted} events only {len(self.seen)} came") from None
+
+
+class _Watcher:
+    """Reads the names from one watch."""
+
+    def __init__(self, lags: _Lags) -> None:
         self._lags = lags
         self._rest = b""
 
@@ -36,7 +62,7 @@ class _Watcher:
         seen = self._rest + data
         last = 0
         for match in _NAME.finditer(seen):
-            self._lags.append((now - int(match[1])) / 1e6)
+            self._lags.add((now - int(match[1])) / 1e6)
             last = match.end()
         # A name may lie across two reads.
         self._rest = seen[max(last, len(seen) - _OVERLAP) :]
@@ -46,7 +72,7 @@ async def measure(
     target: Target, path: str, watchers: int, rate: float, seconds: float, pids: tuple[int, ...]
 ) -> AsyncIterator[Metric]:
     """`rate` creates per second for so long, seen by `watchers` watches."""
-    lags: list[float] = []
+    lags = _Lags()
     following = await target.connect(watchers)
     writing = await target.connect(_WRITERS)
     try:
@@ -56,17 +82,21 @@ async def measure(
         writes = int(rate * seconds)
         wanted = writes * watchers
         streams = [asyncio.create_task(each.stream(watch, _Watcher(lags))) for each in following]
-        await asyncio.sleep(0.2)  # a server sends the head of an answer with the first event or before it
+        # One write that is not counted: every watch is there once it has seen it. The head of the answer
+        # would not tell, because a server may send it with the first event.
+        await _write(writing, target, path, 1, rate)
+        await lags.reach(watchers)
+        await asyncio.gather(*streams)
+        lags.seen.clear()
         cost = Cost(pids)
         begun = time.perf_counter()
         await _write(writing, target, path, writes, rate)
         elapsed = time.perf_counter() - begun
-        await asyncio.gather(*streams)
-        await _drained(lags, wanted)
+        await lags.reach(wanted)
         name = f"api.watch.{watchers}-watchers.{rate:.0f}-per-s"
         yield Metric(f"{name}.rate", writes / elapsed, "/s")
-        yield Metric(f"{name}.p50", percentile(lags, 0.5), "ms")
-        yield Metric(f"{name}.p99", percentile(lags, 0.99), "ms")
+        yield Metric(f"{name}.p50", percentile(lags.seen, 0.5), "ms")
+        yield Metric(f"{name}.p99", percentile(lags.seen, 0.99), "ms")
         for metric in cost.metrics(name, writes):
             yield metric
     finally:
@@ -97,13 +127,5 @@ async def _write(connections: list[Connection], target: Target, path: str, write
         for number in range(writes):
             ahead = begun + number / rate - time.perf_counter()
             if ahead > 0:
-                await asyncio.sleep(ahead)
+                await asyncio.sleep(ahead)  # the rate that was asked for, not a way to wait for something
             tasks.create_task(create(await free.get()))
-
-
-async def _drained(lags: list[float], wanted: int) -> None:
-    end = time.perf_counter() + _DRAIN_SECONDS
-    while len(lags) < wanted:
-        if time.perf_counter() > end:
-            raise BenchError(f"of {wanted} events only {len(lags)} came")
-        await asyncio.sleep(0.02)

@@ -7,6 +7,7 @@ of one kind. Policies cannot handle policies, so that a bad one stays repairable
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -99,7 +100,7 @@ class Binding:
     actions: frozenset[str]
 
 
-class PolicyTable:
+class PolicyTable(abc.ABC):
     """All policies and bindings of one kind, following the store.
 
     `versions` lists the served versions of a resource, `kinds` finds one by version and kind.
@@ -124,9 +125,9 @@ class PolicyTable:
         self._concerned: dict[Target, bool] = {}
 
     @staticmethod
+    @abc.abstractmethod
     def compile_spec(spec: Mapping[str, Any]) -> Any:
         """The program of a policy. Raises NotCompiled or ConditionError."""
-        raise NotImplementedError
 
     def observe(self) -> None:
         """Follows policies and bindings from now on."""

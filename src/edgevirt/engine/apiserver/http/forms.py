@@ -269,7 +269,7 @@ async def _send(
     await response.prepare(request)
     for piece in chain((first, second), pieces):
         await response.write(piece)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a write that need not wait would not let others in
     await response.write_eof()
     return response
 

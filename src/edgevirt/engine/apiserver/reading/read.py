@@ -95,7 +95,7 @@ async def _matching(
                 return Page(matching, revision, _write_token(matching[-1].key, revision))
             matching.append(record)
         if number % _MATCHED_AT_ONCE == 0:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # matching a long list does not keep others waiting
     return Page(matching, revision)
 
 
